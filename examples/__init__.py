@@ -1,0 +1,1 @@
+"""The examples: each runs alone with `uvicorn examples.NAME:app`, all together with `make run`."""

@@ -1,0 +1,163 @@
+"""What is bounded, and what happens at the bound: small frozen dataclasses.
+
+Everywhere `None` switches a bound off. Times are seconds, sizes are bytes. An option that cannot work raises
+`ConfigurationError` when the dataclass is made, not when the first client arrives.
+"""
+
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Final
+
+from fastapi_rooms.errors import ConfigurationError
+
+CONTROL_MESSAGES: Final = 16
+"""Messages that a full send queue still takes for control: replies, heartbeats, presence."""
+
+CONTROL_BYTES: Final = 64 * 1024
+"""Bytes that a full send queue still takes for control."""
+
+
+class Overflow(Enum):
+    """What happens to a broadcast, or a `send_nowait`, that finds a connection's send queue full.
+
+    Awaited sends (`await connection.send(...)`) are not subject to it: they wait for space.
+    """
+
+    CLOSE = "close"
+    """Close the slow consumer with 4008; it may come back. For messages that must not be missed."""
+    DROP_OLDEST = "drop_oldest"
+    """Drop the oldest queued messages until the new one fits. For streams where the newest matters."""
+    DROP_NEWEST = "drop_newest"
+    """Drop the new message. For streams where a run without holes matters more than being up to date."""
+    CONFLATE = "conflate"
+    """A newer message with the same `key=` replaces the queued one, in its place. For state: figures, cursors.
+
+    Replacing happens whenever a message with that key is still queued, full or not, and counts as
+    `conflated` in the statistics. A message that finds the queue full and nothing to replace closes the
+    connection as `CLOSE` does, so bound the number of keys below `QueueLimits.messages`.
+    """
+
+
+def _check_bounds(options: object, *, zero_allowed: frozenset[str] = frozenset()) -> None:
+    for field in fields(options):  # type: ignore[arg-type]  # callers are the dataclasses below
+        value = getattr(options, field.name)
+        if value is None or isinstance(value, (str, bytes, bool)) or not isinstance(value, (int, float)):
+            continue
+        if value < 0 or (value == 0 and field.name not in zero_allowed) or value != value:
+            name = type(options).__name__
+            raise ConfigurationError(f"{name}({field.name}={value!r}) must be more than 0; None switches it off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """The bounds of each connection's send queue, what is in flight included.
+
+    Attributes:
+        messages: Messages that may wait for one client. `None`: no bound by number.
+        bytes: Bytes that may wait for one client, as encoded. `None`: no bound by size. A message larger than
+            this raises `MessageTooLarge`.
+        send_timeout: Seconds that the server may take for one message, and that an awaited send waits for
+            space. Then the connection is closed with 4008. `None`: for ever.
+        close_timeout: Seconds that the close frame, and what is queued before it, may take. Then the
+            transport is aborted where the server allows it. `None`: for ever.
+    """
+
+    messages: int | None = 1024
+    bytes: int | None = 1024 * 1024
+    send_timeout: float | None = 5.0
+    close_timeout: float | None = 2.0
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one process, one user and one client may use.
+
+    Attributes:
+        connections: Connections of this manager; one more is refused with 503 before accept.
+        connections_per_user: Connections of one `user_id`; one more is refused with 429 before accept, or
+            closed with 4504 where the user is known only after it.
+        rooms_per_connection: Rooms that one connection may be in; one more raises `JoinRefused`.
+        room_name_bytes: Longest room name, UTF-8 encoded; a longer one raises `JoinRefused`.
+        message_bytes: Longest message from a client, UTF-8 encoded; a longer one closes with 1009. The server
+            buffers a whole message before we see it: set its own limit too.
+        inbox_messages: Received messages that may wait for the handler; then the socket is not read.
+        inbox_bytes: Bytes that may wait for the handler; then the socket is not read.
+        idle_timeout: Seconds without any message from the client, then it is closed with 4012.
+        handler_grace: Seconds that a running endpoint or `on_message` has after the disconnect, then its task
+            is cancelled. 0: at once.
+        hook_timeout: Seconds for each hook and each `authorize`.
+        authentication_timeout: Seconds for the first message of `connect(..., authenticate=...)`; then 4502.
+    """
+
+    connections: int | None = None
+    connections_per_user: int | None = None
+    rooms_per_connection: int | None = 128
+    room_name_bytes: int | None = 255
+    message_bytes: int | None = 64 * 1024
+    inbox_messages: int | None = 32
+    inbox_bytes: int | None = 256 * 1024
+    idle_timeout: float | None = None
+    handler_grace: float | None = 5.0
+    hook_timeout: float | None = 10.0
+    authentication_timeout: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        _check_bounds(self, zero_allowed=frozenset({"handler_grace"}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """Token buckets for what one client sends: a message beyond them closes with 4013.
+
+    Attributes:
+        rate: Messages per second, sustained. `None`: not limited by number.
+        burst: Messages that may come at once after a quiet time.
+        bytes_rate: Bytes per second, sustained. `None` (default): not limited by size.
+        bytes_burst: Bytes that may come at once; `None`: the larger of `bytes_rate` and 64 KiB.
+    """
+
+    rate: float | None = 100.0
+    burst: float = 200.0
+    bytes_rate: float | None = None
+    bytes_burst: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        if self.burst < 1:
+            raise ConfigurationError(f"RateLimit(burst={self.burst!r}) must be at least 1, or nothing passes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """A message to a quiet client, who must then show life: any inbound message counts.
+
+    For servers that have no protocol pings, for proxies that cut quiet connections, and for clients that
+    answer in the application. Browsers answer protocol pings by themselves, but not this message: the page
+    must reply to it with anything at all.
+
+    Attributes:
+        interval: Seconds without an inbound message until `message` is sent.
+        timeout: Seconds after it without an inbound message until the connection is closed with 4012.
+        message: What is sent: text, bytes, a model, or anything JSON-able.
+    """
+
+    interval: float = 25.0
+    timeout: float = 10.0
+    message: object = '{"type":"ping"}'
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomPolicy:
+    """How one room differs from its manager; `RoomManager.room_policy` returns it.
+
+    Attributes:
+        overflow: What happens to this room's messages at a full queue. `None`: as the manager.
+    """
+
+    overflow: Overflow | None = None

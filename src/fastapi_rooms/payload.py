@@ -1,0 +1,120 @@
+"""One message, encoded once, however many connections it goes to."""
+
+from importlib import import_module
+from typing import Any, Final, Protocol, cast
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+from fastapi_rooms.errors import UnencodableMessage
+
+
+class Payload:
+    """An outgoing message in its encoded form: immutable, and shared by all its recipients.
+
+    Attributes:
+        event: The ASGI `websocket.send` event (ASGI spec, "Send - send event"). Shared: never changed.
+        size: Bytes on the wire without framing: UTF-8 for text.
+    """
+
+    __slots__ = ("event", "size")
+
+    event: Final[dict[str, Any]]
+    size: Final[int]
+
+    def __init__(self, data: str | bytes, *, size: int | None = None) -> None:
+        if isinstance(data, str):
+            self.event = {"type": "websocket.send", "text": data}
+            self.size = _utf8_size(data) if size is None else size
+        else:
+            self.event = {"type": "websocket.send", "bytes": data}
+            self.size = len(data)
+
+    @property
+    def data(self) -> str | bytes:
+        """What the client receives: `str` as a text message, `bytes` as a binary one."""
+        return cast("str | bytes", self.event.get("text", self.event.get("bytes")))
+
+    @classmethod
+    def of(cls, message: object) -> "Payload":
+        """Encode a message as `send` and `broadcast` take it.
+
+        `str` becomes a text message and bytes-like a binary one, as they are. A Pydantic model, and anything
+        else that is JSON-able, becomes compact JSON in a text message.
+
+        Raises:
+            UnencodableMessage: It is none of these, or holds lone surrogates.
+        """
+        if isinstance(message, Payload):
+            return message
+        if isinstance(message, str):
+            return cls(message)
+        if isinstance(message, (bytes, bytearray, memoryview)):
+            return cls(bytes(message))
+        return cls.json(message)
+
+    @classmethod
+    def json(cls, value: object) -> "Payload":
+        """Encode a value as JSON, a `str` too (`of` would send it as it is).
+
+        Raises:
+            UnencodableMessage: It is not JSON-able, or holds lone surrogates.
+        """
+        encoded = encode_json(value)
+        return cls(encoded.decode(), size=len(encoded))
+
+
+def _utf8_size(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UnencodableMessage(message_type=str, detail=f"it is not valid Unicode: {error}") from error
+
+
+def encode_json(value: object) -> bytes:
+    """Compact JSON, the same with and without orjson.
+
+    Models, dataclasses, dates, UUIDs, enums and sets are taken as Pydantic takes them; NaN and infinity, which
+    JSON does not have, become `null` (RFC 8259 §6).
+
+    Raises:
+        UnencodableMessage: The value is not JSON-able.
+    """
+    try:
+        if isinstance(value, BaseModel):
+            return value.model_dump_json().encode()
+        if _orjson is not None:
+            try:
+                return _orjson.dumps(value, _jsonable, _orjson_options)
+            except TypeError:
+                pass  # integers beyond 64 bits, among others, which pydantic-core does take
+        return to_json(value, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        raise UnencodableMessage(message_type=type(value), detail=str(error)) from error
+
+
+def _jsonable(value: object) -> object:
+    return to_jsonable_python(value, inf_nan_mode="null")
+
+
+class _Orjson(Protocol):
+    def dumps(self, value: object, default: object, option: int, /) -> bytes: ...
+
+
+def _load_orjson() -> tuple[_Orjson | None, int]:
+    try:
+        module = import_module("orjson")
+    except ImportError:
+        return None, 0
+    options = (
+        module.OPT_NON_STR_KEYS
+        | module.OPT_PASSTHROUGH_DATETIME
+        | module.OPT_PASSTHROUGH_DATACLASS
+        | module.OPT_PASSTHROUGH_SUBCLASS
+    )
+    return cast(_Orjson, module), options
+
+
+_orjson, _orjson_options = _load_orjson()
