@@ -1,0 +1,62 @@
+"""Live connections for FastAPI: managers, rooms, bounded send queues and authentication."""
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import (
+    AuthenticationError,
+    CloseCode,
+    ConfigurationError,
+    ConnectionClosed,
+    ConnectionRefused,
+    Disconnect,
+    DisconnectReason,
+    HookTimeout,
+    InvalidMessage,
+    JoinRefused,
+    MessageTooLarge,
+    MissingExtra,
+    RoomsError,
+    UnencodableMessage,
+    WrongEventLoop,
+)
+from fastapi_rooms.fanout import Delivery
+from fastapi_rooms.manager import ConnectionManager
+from fastapi_rooms.memberships import Joined
+from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.rooms import Member, Room, RoomManager
+from fastapi_rooms.send_queue import Dropped
+from fastapi_rooms.statistics import ConnectionStatistics, Drops, ManagerStatistics
+
+__all__ = [
+    "AuthenticationError",
+    "CloseCode",
+    "ConfigurationError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionManager",
+    "ConnectionRefused",
+    "ConnectionStatistics",
+    "Delivery",
+    "Disconnect",
+    "DisconnectReason",
+    "Dropped",
+    "Drops",
+    "Heartbeat",
+    "HookTimeout",
+    "InvalidMessage",
+    "JoinRefused",
+    "Joined",
+    "Limits",
+    "ManagerStatistics",
+    "Member",
+    "MessageTooLarge",
+    "MissingExtra",
+    "Overflow",
+    "QueueLimits",
+    "RateLimit",
+    "Room",
+    "RoomManager",
+    "RoomPolicy",
+    "RoomsError",
+    "UnencodableMessage",
+    "WrongEventLoop",
+]

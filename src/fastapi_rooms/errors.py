@@ -1,26 +1,28 @@
 """Every exception of ours, the close codes, and why a connection ended.
 
-    RoomsError
-    ├── ConfigurationError (ValueError)        an option that cannot work
-    │   ├── MissingExtra (ImportError)         an optional dependency is not installed
-    │   └── WrongEventLoop (RuntimeError)      a manager used from a second event loop or a thread
-    ├── ConnectionClosed (WebSocketDisconnect) the connection is gone
-    ├── JoinRefused                            `authorize` said no, or a limit did
-    ├── MessageTooLarge (ValueError)           a message that no queue of this manager can hold
-    ├── UnencodableMessage (TypeError)         not text, bytes, a model or JSON-able
-    ├── InvalidMessage (ValueError)            what a client sent is not what was asked for
-    ├── HookTimeout (TimeoutError)             a hook was still running after `hook_timeout`
-    └── AuthenticationError                    no identity: see `fastapi_rooms.auth`
-        ├── MissingToken
-        ├── InvalidToken
-        ├── ExpiredToken
-        ├── OriginRefused
-        └── InsufficientScope
+RoomsError
+├── ConfigurationError (ValueError)        an option that cannot work
+│   ├── MissingExtra (ImportError)         an optional dependency is not installed
+│   └── WrongEventLoop (RuntimeError)      a manager used from a second event loop or a thread
+├── ConnectionClosed (WebSocketDisconnect) the connection is gone
+├── ConnectionRefused (HTTPException)      refused before accept
+├── JoinRefused                            `authorize` said no, or a limit did
+├── MessageTooLarge (ValueError)           a message that no queue of this manager can hold
+├── UnencodableMessage (TypeError)         not text, bytes, a model or JSON-able
+├── InvalidMessage (ValueError)            what a client sent is not what was asked for
+├── HookTimeout (TimeoutError)             a hook was still running after `hook_timeout`
+└── AuthenticationError                    no identity: see `fastapi_rooms.auth`
+    ├── MissingToken
+    ├── InvalidToken
+    ├── ExpiredToken
+    ├── OriginRefused
+    └── InsufficientScope
 """
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 
@@ -138,10 +140,11 @@ class WrongEventLoop(ConfigurationError, RuntimeError):
     """A manager was used from another event loop, or thread, than the one its connections live on."""
 
 
-class ConnectionClosed(RoomsError, WebSocketDisconnect):
+class ConnectionClosed(RoomsError, WebSocketDisconnect, WebSocketException):
     """The connection is closed; nothing can be sent or received any more.
 
-    It is a `WebSocketDisconnect` too, so `except WebSocketDisconnect` of the tutorials catches it.
+    It is a `WebSocketDisconnect` too, so `except WebSocketDisconnect` of the tutorials catches it, and a
+    `WebSocketException`, so that Starlette takes one that leaves an endpoint for what it is: no error.
 
     Attributes:
         connection_id: The `id` of the connection.
@@ -158,6 +161,15 @@ class ConnectionClosed(RoomsError, WebSocketDisconnect):
     def __str__(self) -> str:
         text = f" ({self.disconnect.text})" if self.disconnect.text else ""
         return f"connection {self.connection_id} is closed: {self.disconnect.reason.value}, {self.code}{text}"
+
+
+class ConnectionRefused(RoomsError, HTTPException):
+    """A connection was refused before accept: the client sees the HTTP status (a bare 403 on some servers).
+
+    Attributes:
+        status_code: 403 for a room that `authorize` refused, 429 for one user's limit, 503 for the manager's.
+        detail: Why, in words fit for the client.
+    """
 
 
 class JoinRefused(RoomsError):

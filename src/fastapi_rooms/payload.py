@@ -1,7 +1,7 @@
 """One message, encoded once, however many connections it goes to."""
 
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
@@ -19,12 +19,9 @@ class Payload:
 
     __slots__ = ("event", "size")
 
-    event: Final[dict[str, Any]]
-    size: Final[int]
-
     def __init__(self, data: str | bytes, *, size: int | None = None) -> None:
         if isinstance(data, str):
-            self.event = {"type": "websocket.send", "text": data}
+            self.event: dict[str, Any] = {"type": "websocket.send", "text": data}
             self.size = _utf8_size(data) if size is None else size
         else:
             self.event = {"type": "websocket.send", "bytes": data}
@@ -114,7 +111,7 @@ def _load_orjson() -> tuple[_Orjson | None, int]:
         | module.OPT_PASSTHROUGH_DATACLASS
         | module.OPT_PASSTHROUGH_SUBCLASS
     )
-    return cast(_Orjson, module), options
+    return cast("_Orjson", module), options
 
 
 _orjson, _orjson_options = _load_orjson()

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from fastapi_rooms.payload import Payload
+
+SUBPROTOCOL_SCOPE_KEY: Final = "fastapi_rooms.subprotocol"
+"""Where a dependency leaves, in the ASGI scope, the subprotocol that accept must echo."""
 
 
 @dataclass(frozen=True, slots=True)

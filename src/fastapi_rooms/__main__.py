@@ -1,0 +1,112 @@
+"""The command line: `python -m fastapi_rooms examples` opens the gallery of examples."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from fastapi_rooms.errors import MissingExtra, RoomsError
+
+try:
+    import uvicorn
+except ImportError:
+    _UVICORN_INSTALLED = False
+else:
+    _UVICORN_INSTALLED = True
+
+_GRACE: Final = 5
+"""Seconds that open pages have at Ctrl+C until the server stops without them."""
+
+_LONGEST_MESSAGE: Final = 1024 * 1024
+"""Bytes that the server takes as one message; the examples' own limits are far below."""
+
+_DESCRIPTION: Final = "Live connections for FastAPI."
+
+_EXAMPLES_DESCRIPTION: Final = """\
+Serve the gallery of examples: echo, chat and dashboard, each on its own page.
+
+Nothing outside of this machine reaches it unless --host says so. Sign-ins of the chat end with the server, unless
+the environment variable ROOMS_SECRET holds a key (32 characters or more)."""
+
+
+class ExamplesNotFound(RoomsError):
+    """Neither the installed package nor a checkout around it holds the examples."""
+
+    def __init__(self) -> None:
+        super().__init__("the examples are not here: they come with the wheel and with a checkout")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What stands behind `python -m fastapi_rooms`. `None`: `sys.argv`.
+
+    Returns:
+        The exit code: 0 when the command ended by itself, 2 when it could not begin. A server that cannot start,
+        such as at a port in use, ends the process with its own code.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _run_examples(host=options.host, port=options.port, reload=options.reload)
+    except RoomsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fastapi_rooms", description=_DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    examples = commands.add_parser(
+        "examples",
+        help="serve the gallery of examples",
+        description=_EXAMPLES_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    examples.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    examples.add_argument(
+        "--port", type=_port, default=8000, help="port; 0 takes a free one (default: %(default)s)"
+    )
+    examples.add_argument("--reload", action="store_true", help="restart when a file of the examples changes")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
+
+
+def _run_examples(*, host: str, port: int, reload: bool) -> None:
+    if not _UVICORN_INSTALLED or find_spec("psutil") is None or find_spec("jwt") is None:
+        raise MissingExtra(extra="examples", feature="The gallery of examples")
+    package, folder = _examples()
+    uvicorn.run(
+        f"{package}.gallery:app",
+        app_dir=str(folder.parent),
+        host=host,
+        port=port,
+        reload=reload,
+        reload_dirs=[str(folder)] if reload else None,
+        ws_max_size=_LONGEST_MESSAGE,
+        timeout_graceful_shutdown=_GRACE,
+        access_log=False,
+    )
+
+
+def _examples() -> tuple[str, Path]:
+    """The package that holds the examples, and its folder: inside the wheel, or beside `src` in a checkout."""
+    here = Path(__file__).resolve().parent
+    if (here / "_examples" / "gallery.py").is_file():
+        return "fastapi_rooms._examples", here / "_examples"
+    checkout = here.parent.parent / "examples"
+    if (checkout / "gallery.py").is_file():
+        return "examples", checkout
+    raise ExamplesNotFound
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""How a manager lets go of its clients: spread over a time, or swept at the end of its life."""
+
+import asyncio
+import random
+from typing import Any, Final
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import CloseCode, DisconnectReason
+from fastapi_rooms.host import ManagerHost
+
+_SPREAD: Final = 0.8
+"""The part of the draining time over which the closes are spread; the rest is for the last goodbyes."""
+
+
+async def drain(host: ManagerHost[Any], timeout: float) -> bool:
+    """Close every connection with 1012 at a random moment; see `ConnectionManager.drain`."""
+    host.draining = True
+    loop = asyncio.get_running_loop()
+    timers = [
+        loop.call_later(random.uniform(0, timeout * _SPREAD), send_away, connection)  # noqa: S311 - jitter
+        for connection in host.registry
+    ]
+    try:
+        return await host.wait_empty(timeout)
+    finally:
+        for timer in timers:
+            timer.cancel()
+        for connection in host.registry:
+            send_away(connection)
+
+
+async def sweep(host: ManagerHost[Any]) -> None:
+    """End everything that is left, in bounded time; see `ConnectionManager.lifespan`."""
+    host.draining = True
+    for connection in host.registry:
+        send_away(connection)
+    limits, queue = host.limits, host.queue
+    await host.wait_empty(_sum(limits.handler_grace, queue.close_timeout, limits.hook_timeout))
+    await host.tasks.join(limits.hook_timeout)
+
+
+def send_away(connection: Connection[Any]) -> None:
+    """Close with 1012: the client may come back, to another process."""
+    connection.link.shut(
+        DisconnectReason.SHUTDOWN, CloseCode.SERVICE_RESTART, "the server is restarting", flush=True
+    )
+
+
+def _sum(*times: float | None) -> float | None:
+    known = [time for time in times if time is not None]
+    return sum(known) if len(known) == len(times) else None

@@ -1,0 +1,63 @@
+"""One message to many connections, and what became of it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.options import Overflow
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.send_queue import Offer
+
+Exclude = Connection[Any] | Iterable[Connection[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of one message among this process's recipients.
+
+    Attributes:
+        queued: Connections whose send queue, or whose server, took it.
+        dropped: Connections whose overflow policy dropped it.
+        closed: Slow consumers that it closed.
+    """
+
+    queued: int = 0
+    dropped: int = 0
+    closed: int = 0
+
+
+def fan_out(
+    recipients: Iterable[Connection[Any]],
+    payload: Payload,
+    *,
+    overflow: Overflow,
+    scope: str | None = None,
+    key: str | None = None,
+    exclude: Exclude = (),
+    exclude_users: str | Collection[str] = (),
+) -> tuple[Delivery, bool]:
+    """Offer a message to each recipient. Synchronous: no client is waited for.
+
+    Returns:
+        What became of it, and whether some queue is more than half full, so that the caller should let the
+        writers run.
+    """
+    excluded = frozenset((exclude,) if isinstance(exclude, Connection) else exclude)
+    users = (exclude_users,) if isinstance(exclude_users, str) else exclude_users
+    if excluded or users:
+        recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
+    queued = dropped = closed = 0
+    crowded = False
+    for connection in recipients:
+        link = connection.link
+        offer = link.deliver(payload, overflow, scope, key)
+        if offer is Offer.ACCEPTED:
+            queued += 1
+        elif offer is Offer.DROPPED:
+            dropped += 1
+        elif offer is Offer.OVERFLOWED:
+            closed += 1
+        if not crowded and not link.writer.idle:
+            crowded = link.writer.queue.over_half
+    return Delivery(queued=queued, dropped=dropped, closed=closed), crowded

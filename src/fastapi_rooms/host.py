@@ -1,0 +1,237 @@
+"""The part of a manager that its sessions live in: registration, arrival and departure."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Generic, Protocol
+
+from fastapi_rooms.activity import Activity
+from fastapi_rooms.arrival import shake_hands
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import Disconnect, DisconnectReason, InvalidMessage, WrongEventLoop
+from fastapi_rooms.hooks import HookRunner, Hooks, UserT
+from fastapi_rooms.link import Link
+from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
+from fastapi_rooms.registry import Registry
+from fastapi_rooms.send_queue import Dropped
+from fastapi_rooms.session import Session, refusal
+from fastapi_rooms.statistics import ConnectionStatistics, combine, ended
+from fastapi_rooms.tasks import TaskOwner
+from fastapi_rooms.transports.websocket import WebSocketTransport
+
+
+class Extension(Protocol):
+    """What more a manager does when a connection arrives and leaves: `RoomManager`'s rooms."""
+
+    async def before_accept(self, session: Session[Any]) -> None:
+        """The user is known and nothing was accepted yet; raise what refuses."""
+        ...
+
+    async def after_authentication(self, session: Session[Any]) -> None:
+        """The first message named the user; raise, or end the connection, to refuse."""
+        ...
+
+    async def arrived(self, session: Session[Any]) -> None:
+        """`on_connect` has run."""
+        ...
+
+    async def left(self, session: Session[Any]) -> None:
+        """The connection has ended; `on_disconnect` comes next."""
+        ...
+
+
+class ManagerHost(Generic[UserT]):
+    """Everything that a manager knows of its connections in this process.
+
+    It belongs to one event loop: bound at the first connection, bound anew when it is empty.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks[UserT, Any],
+        *,
+        queue: QueueLimits,
+        overflow: Overflow,
+        limits: Limits,
+        rate_limit: RateLimit | None,
+        heartbeat: Heartbeat | None,
+    ) -> None:
+        self.hooks = hooks
+        self.queue = queue
+        self.overflow = overflow
+        self.limits = limits
+        self.rate_limit = rate_limit
+        self.heartbeat = heartbeat
+        self.registry: Registry[UserT] = Registry()
+        self.sessions: dict[Connection[UserT], Session[UserT]] = {}
+        self.tasks = TaskOwner()
+        self.runner = HookRunner(limits, hooks.on_error)
+        self.extension: Extension | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.draining = False
+        self.accepted = 0
+        self.disconnected: Counter[str] = Counter()
+        self.past = ConnectionStatistics()
+        self._activity: Activity | None = None
+        self._empty: asyncio.Event | None = None
+
+    @property
+    def handler_grace(self) -> float | None:
+        """Seconds that a running endpoint has after the disconnect."""
+        return self.limits.handler_grace
+
+    def bind_loop(self) -> None:
+        """Belong to the running event loop from now on.
+
+        Raises:
+            WrongEventLoop: There are connections on another one.
+        """
+        loop = asyncio.get_running_loop()
+        if self.loop is loop:
+            return
+        if self.loop is not None and self.loop.is_closed():
+            self._abandon()
+        if self.sessions:
+            raise WrongEventLoop(
+                f"this manager has {len(self.sessions)} connection(s) on another event loop. With Starlette's "
+                "TestClient open all sockets inside `with TestClient(app) as client:`, so that they share one "
+                "loop, or use fastapi_rooms.testing; in an application make one manager for each loop"
+            )
+        self.loop = loop
+        self._activity = None
+        self._empty = asyncio.Event()
+
+    def register(self, session: Session[UserT]) -> Connection[UserT]:
+        """Check the limits, make the connection and register it; nothing is awaited."""
+        self.bind_loop()
+        websocket, user_id = session.websocket, session.user_id
+        if self.draining:
+            raise refusal(websocket, 503, "the server is going away")
+        most = self.limits.connections
+        if most is not None and len(self.registry) >= most:
+            raise refusal(websocket, 503, "too many connections")
+        if user_id is not None and self.over_user_limit(user_id, more=1):
+            raise refusal(websocket, 429, "too many connections of this user")
+        link = Link(
+            WebSocketTransport(websocket),
+            session,
+            queue=self.queue,
+            overflow=self.overflow,
+            limits=self.limits,
+            rate_limit=self.rate_limit,
+            heartbeat=self.heartbeat,
+        )
+        connection = Connection(websocket, link, user=session.user, user_id=user_id, on_invalid=self._invalid)
+        self.registry.add(connection)
+        self.sessions[connection] = session
+        if self._empty is not None:
+            self._empty.clear()
+        return connection
+
+    def over_user_limit(self, user_id: str, *, more: int = 0) -> bool:
+        """Whether the user has too many connections, with `more` to come."""
+        most = self.limits.connections_per_user
+        return most is not None and self.registry.count_of_user(user_id) + more > most
+
+    def unregister(self, session: Session[UserT]) -> dict[str, object]:
+        """Take the connection out of every index; its rooms are returned."""
+        return self.registry.remove(session.connection)
+
+    async def shake_hands(self, session: Session[UserT]) -> None:
+        """Authorize, accept, authenticate; raises what refuses."""
+        if self.extension is not None and session.authenticate is None:
+            await self.extension.before_accept(session)
+            session.check_open()
+        await shake_hands(session, self)
+        if self.extension is not None and session.authenticate is not None:
+            await self.extension.after_authentication(session)
+            session.check_open()
+        self.accepted += 1
+        session.link.open()
+
+    async def enter(self, session: Session[UserT]) -> None:
+        """Run the hooks of arriving; they end the connection where they fail."""
+        connection = session.connection
+        if self._activity is None or not self._activity.active:
+            await asyncio.shield(session.run_beside(self._enter_activity(connection)))
+            session.check_open()
+        session.on_connect_began = True
+        await self.runner.run(connection, "on_connect", lambda: self.hooks.on_connect(connection))
+        session.check_open()
+        if self.extension is not None:
+            await self.extension.arrived(session)
+
+    async def leave(self, session: Session[UserT]) -> None:
+        """Run the hooks of leaving."""
+        connection = session.connection
+        if self.extension is not None:
+            await self.extension.left(session)
+        if session.on_connect_began:
+            disconnect = connection.disconnect or Disconnect(DisconnectReason.CLOSED, 1000)
+            await self.runner.run(
+                connection, "on_disconnect", lambda: self.hooks.on_disconnect(connection, disconnect)
+            )
+        await self._leave_activity(connection)
+
+    async def overflowed(self, session: Session[UserT], dropped: Dropped) -> None:
+        """Run `on_overflow`."""
+        connection = session.connection
+        await self.runner.run(connection, "on_overflow", lambda: self.hooks.on_overflow(connection, dropped))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something in a task that the manager owns."""
+        return self.tasks.spawn(work, name="session")
+
+    def forget(self, session: Session[UserT]) -> None:
+        """The session is over: count it, and keep nothing else of it."""
+        connection = session.connection
+        self.sessions.pop(connection, None)
+        if connection.link.reader.started:
+            self.past = combine(self.past, ended(connection.statistics()))
+            if connection.disconnect is not None:
+                self.disconnected[connection.disconnect.reason.value] += 1
+        if not self.sessions and self._empty is not None:
+            self._empty.set()
+
+    def check_loop(self) -> None:
+        """Refuse to deliver from another event loop, or thread, than the connections'.
+
+        Raises:
+            WrongEventLoop: There are connections, and they live elsewhere.
+        """
+        if self.registry and asyncio.get_running_loop() is not self.loop:
+            raise WrongEventLoop(
+                "the manager's connections live on another event loop: from a thread use "
+                "broadcast_from_thread(...); with Starlette's TestClient open all sockets inside `with TestClient(app)`"
+            )
+
+    async def wait_empty(self, timeout: float | None) -> bool:
+        """Wait until no session is left, hooks included; False where `timeout` seconds were too few."""
+        if not self.sessions or self._empty is None:
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _invalid(self, connection: Connection[UserT], error: InvalidMessage) -> None:
+        hook = partial(self.hooks.on_invalid_message, connection, error)
+        await self.runner.run(connection, "on_invalid_message", hook)
+
+    async def _enter_activity(self, connection: Connection[UserT]) -> None:
+        if self._activity is None:
+            self._activity = Activity(occupied=lambda: bool(self.registry))
+        await self._activity.enter(lambda: self.runner.run(connection, "on_active", self.hooks.on_active))
+
+    async def _leave_activity(self, connection: Connection[UserT]) -> None:
+        if self._activity is not None and not self.registry:
+            await self._activity.leave(lambda: self.runner.run(connection, "on_idle", self.hooks.on_idle))
+
+    def _abandon(self) -> None:
+        for session in tuple(self.sessions.values()):
+            self.registry.remove(session.connection)
+        self.sessions.clear()
+        self.tasks.abandon()

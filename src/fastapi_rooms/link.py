@@ -1,0 +1,253 @@
+"""The machine under a `Connection`: writer, reader, timers, and the one way in which all of them end."""
+
+import asyncio
+import logging
+from typing import Final, Literal, Protocol
+
+from fastapi_rooms.closing import cut_reason
+from fastapi_rooms.errors import CloseCode, Disconnect, DisconnectReason
+from fastapi_rooms.liveness import Liveness, Verdict
+from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.ports import Gone, Transport
+from fastapi_rooms.reader import Reader
+from fastapi_rooms.send_queue import Dropped, Offer
+from fastapi_rooms.writer import Writer
+
+logger = logging.getLogger("fastapi_rooms")
+
+Status = Literal["connecting", "connected", "disconnected"]
+
+BROKEN_GRACE: Final = 1.0
+"""Seconds that the reader has to say why, after a write failed."""
+
+_KEEP_INBOX: Final = frozenset({DisconnectReason.CLIENT, DisconnectReason.SHUTDOWN})
+
+
+class Owner(Protocol):
+    """What a link tells the one who made it. None of it may block or raise."""
+
+    def link_down(self) -> None:
+        """The link has just ended. Called once, before anything is awaited: unregister."""
+        ...
+
+    def link_dropped(self, dropped: Dropped) -> None:
+        """An overflow episode has ended."""
+        ...
+
+
+class Link:
+    """One client's transport with everything that is bounded about it.
+
+    `shut` is the only way to its end. It is synchronous, so nobody ever sees a link half down: the owner has
+    unregistered it when `shut` returns, and a task of the link's own says goodbye to the peer.
+
+    Attributes:
+        status: "connecting" until `open`, "connected" until `shut`, then "disconnected".
+        disconnect: How it ended, or `None`.
+        limits: What the client may use.
+        queue_limits: The bounds of its send queue.
+        overflow: The manager's policy, for messages to this client alone.
+    """
+
+    __slots__ = (
+        "_accepting",
+        "_closer",
+        "_expiry",
+        "_heartbeat",
+        "_liveness",
+        "_loop",
+        "_owner",
+        "_timer",
+        "disconnect",
+        "limits",
+        "overflow",
+        "queue_limits",
+        "reader",
+        "status",
+        "transport",
+        "writer",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        owner: Owner,
+        *,
+        queue: QueueLimits,
+        overflow: Overflow,
+        limits: Limits,
+        rate_limit: RateLimit | None,
+        heartbeat: Heartbeat | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._owner = owner
+        self._accepting = False
+        self._closer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._heartbeat = None if heartbeat is None else Payload.of(heartbeat.message)
+        self._liveness: Liveness | None = None
+        if heartbeat is not None or limits.idle_timeout is not None:
+            self._liveness = Liveness(idle_timeout=limits.idle_timeout, heartbeat=heartbeat, now=self._loop.time())
+        self.transport = transport
+        self.status: Status = "connecting"
+        self.disconnect: Disconnect | None = None
+        self.limits = limits
+        self.queue_limits = queue
+        self.overflow = overflow
+        self.writer = Writer(
+            transport,
+            queue,
+            on_failure=self._write_failed,
+            on_stuck=self._write_stuck,
+            on_episode=owner.link_dropped,
+        )
+        self.reader = Reader(
+            transport,
+            limits,
+            rate_limit,
+            on_life=None if self._liveness is None else self._liveness.saw,
+            on_gone=self._peer_gone,
+            on_violation=self.shut,
+        )
+
+    def start(self) -> None:
+        """The handshake is complete: read, and watch the client's life."""
+        self.reader.start()
+        self._watch()
+
+    def open(self) -> None:
+        """Take messages from now on; nothing happens where the link has ended already."""
+        if self.disconnect is None:
+            self.status = "connected"
+            self._accepting = True
+
+    def deliver(
+        self, payload: Payload, overflow: Overflow, scope: str | None = None, key: str | None = None
+    ) -> Offer | None:
+        """One recipient's part of a broadcast; never waits. `None` where no messages are taken (any more)."""
+        if not self._accepting:
+            return None
+        offer = self.writer.offer(payload, overflow=overflow, scope=scope, key=key)
+        if offer is Offer.OVERFLOWED:
+            self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
+        return offer
+
+    async def send(self, payload: Payload) -> bool:
+        """Enqueue, waiting for space; False where the link takes no messages (any more)."""
+        return self._accepting and await self.writer.send(payload)
+
+    def is_current_loop(self) -> bool:
+        """Whether the caller runs on the link's event loop."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def expire_in(self, delay: float | None) -> None:
+        """End with 4001 in `delay` seconds, instead of whatever was set before; `None`: never."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if delay is not None and self.disconnect is None:
+            text = "the token has expired"
+            self._expiry = self._loop.call_later(
+                max(0.0, delay), self.shut, DisconnectReason.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED, text
+            )
+
+    def shut(self, reason: DisconnectReason, code: int, text: str = "", *, flush: bool = False) -> None:
+        """End the link: unregister, stop, and let a task send the close frame. Once; later calls do nothing.
+
+        Args:
+            reason: Why, for the application.
+            code: The close code for the client.
+            text: The close frame's reason, cut to 123 bytes.
+            flush: Write what is queued first, within `close_timeout`.
+        """
+        if self.disconnect is not None:
+            return
+        accepted = self.status == "connected" or self.reader.started
+        self._end(Disconnect(reason, int(code), cut_reason(text)))
+        if accepted:
+            self._closer = self._loop.create_task(self._say_goodbye(flush=flush), name="fastapi_rooms closer")
+        else:
+            self.writer.stop()
+
+    async def closed(self) -> None:
+        """Wait until the close frame was sent, or given up. Cancelling it cancels nothing else."""
+        if self._closer is not None:
+            await asyncio.wait((self._closer,))
+
+    async def finish(self) -> None:
+        """Wait for every task of the link: at most `close_timeout` for the goodbye and again for the reply."""
+        await self.closed()
+        await self.reader.join(self.queue_limits.close_timeout)
+        await self.writer.join()
+
+    def _end(self, disconnect: Disconnect) -> None:
+        self.disconnect = disconnect
+        self.status = "disconnected"
+        self._accepting = False
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._expiry = None
+        self._owner.link_down()
+        self.reader.end(keep_inbox=disconnect.reason in _KEEP_INBOX)
+
+    async def _say_goodbye(self, *, flush: bool) -> None:
+        disconnect = self.disconnect or Disconnect(DisconnectReason.CLOSED, CloseCode.NORMAL)
+        timeout = self.queue_limits.close_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                if flush:
+                    await self.writer.join()
+                self.writer.stop()
+                await self.writer.join()
+                await self.transport.close(code=disconnect.code, reason=disconnect.text)
+        except TimeoutError:
+            self.transport.abort()
+        except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
+            logger.debug("the close frame was not sent: %r", error)
+        finally:
+            self.writer.stop()
+        self.transport.discard_unsent_after(timeout)
+
+    def _peer_gone(self, gone: Gone) -> None:
+        if self.disconnect is None:
+            shutdown = gone.code == CloseCode.SERVICE_RESTART
+            reason = DisconnectReason.SHUTDOWN if shutdown else DisconnectReason.CLIENT
+            self._end(Disconnect(reason, gone.code, gone.text))
+            self.writer.stop()
+            self.transport.discard_unsent_after(self.queue_limits.close_timeout)
+
+    def _write_failed(self, error: Exception) -> None:
+        logger.debug("a write failed, the peer is gone: %r", error)
+        self._accepting = False
+        self._loop.call_later(BROKEN_GRACE, self._peer_gone, Gone(1006))
+
+    def _write_stuck(self, was_write: bool) -> None:  # noqa: FBT001 - a callback's argument
+        reason = DisconnectReason.SEND_TIMEOUT if was_write else DisconnectReason.SLOW_CONSUMER
+        self.shut(reason, CloseCode.SLOW_CONSUMER, "messages were not read in time")
+
+    def _watch(self) -> None:
+        due = None if self._liveness is None else self._liveness.due()
+        if due is not None and self.disconnect is None:
+            self._timer = self._loop.call_at(due, self._check_life)
+
+    def _check_life(self) -> None:
+        if self._liveness is None:
+            return
+        now = self._loop.time()
+        if self.reader.paused:
+            self._liveness.saw(now)  # we do not read, so the client cannot show life
+        verdict = self._liveness.judge(now)
+        if verdict is Verdict.BEAT and self._heartbeat is not None and self._accepting:
+            if not self.writer.offer_control(self._heartbeat):
+                self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
+        elif verdict is Verdict.DEAD:
+            self.shut(DisconnectReason.HEARTBEAT_TIMEOUT, CloseCode.HEARTBEAT_TIMEOUT, "no sign of life")
+        elif verdict is Verdict.IDLE:
+            self.shut(DisconnectReason.IDLE_TIMEOUT, CloseCode.HEARTBEAT_TIMEOUT, "idle for too long")
+        self._watch()

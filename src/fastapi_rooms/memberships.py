@@ -1,0 +1,227 @@
+"""Joining and leaving rooms, with the hooks that belong to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from starlette.exceptions import HTTPException, WebSocketException
+
+from fastapi_rooms.activity import Activity
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import CloseCode, ConnectionClosed, DisconnectReason, JoinRefused
+from fastapi_rooms.hooks import expected_end
+from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.session import Session, refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What `join` returns.
+
+    Attributes:
+        room: The room's name.
+        new: False where the connection was a member already.
+    """
+
+    room: str
+    new: bool
+
+
+class RoomHooks(Protocol):
+    """The hooks of a `RoomManager` that memberships run."""
+
+    async def authorize(self, connection: Connection[Any], room: str, /) -> bool:
+        """Whether the connection may join."""
+        ...
+
+    async def on_join(self, connection: Connection[Any], room: str, /) -> None:
+        """The connection is a member."""
+        ...
+
+    async def on_leave(self, connection: Connection[Any], room: str, /) -> None:
+        """The connection is no member any more."""
+        ...
+
+    async def on_room_active(self, room: str, /) -> None:
+        """The first member is here."""
+        ...
+
+    async def on_room_idle(self, room: str, /) -> None:
+        """The last member is gone."""
+        ...
+
+
+class _Stay:
+    """A membership whose `on_join` has not ended yet; a settled one needs no note at all."""
+
+    __slots__ = ("began", "ended", "task")
+
+    def __init__(self) -> None:
+        self.began = False
+        self.task: asyncio.Task[Any] | None = None
+        self.ended = asyncio.Event()
+
+
+class Memberships:
+    """Runs `authorize`, `on_join` and `on_leave` around the registry; the `Extension` of a room manager's host.
+
+    Args:
+        host: The manager's host.
+        hooks: The manager itself.
+        watch_rooms: Whether `on_room_active` or `on_room_idle` is overridden; if not, rooms cost nothing.
+    """
+
+    def __init__(self, host: ManagerHost[Any], hooks: RoomHooks, *, watch_rooms: bool) -> None:
+        self._host = host
+        self._hooks = hooks
+        self._watch_rooms = watch_rooms
+        self._activities: dict[str, Activity] = {}
+
+    async def before_accept(self, session: Session[Any]) -> None:
+        """Authorize the room given to `connect`; refuse with 403, or as `authorize` says."""
+        if session.room is None:
+            return
+        refused = await self._refused(session.connection, session.room)
+        if isinstance(refused, HTTPException):
+            raise refusal(session.websocket, refused.status_code, refused.detail)
+        if refused is not None:
+            raise refusal(session.websocket, 403, "not allowed in this room")
+
+    async def after_authentication(self, session: Session[Any]) -> None:
+        """Authorize the room given to `connect`, now that the user is known; refuse with 4507."""
+        if session.room is not None:
+            refused = await self._refused(session.connection, session.room)
+            if refused is not None:
+                end = expected_end(refused)
+                code = CloseCode.FORBIDDEN if end is None else end.code
+                session.link.shut(DisconnectReason.FORBIDDEN, code, "not allowed in this room")
+
+    async def arrived(self, session: Session[Any]) -> None:
+        """Join the room given to `connect`; it was authorized before."""
+        if session.room is not None:
+            await self._enter(session.connection, session.room)
+
+    async def left(self, session: Session[Any]) -> None:
+        """Run `on_leave` for every room that the connection was in when it ended."""
+        for room, note in session.rooms.items():
+            await self._after_leave(session.connection, room, note)
+
+    async def join(self, connection: Connection[Any], room: str) -> Joined:
+        """Authorize and join; see `RoomManager.join`."""
+        self._check_open(connection)
+        if room in (connection.memberships or ()):
+            return Joined(room=room, new=False)
+        refused = await self._refused(connection, room)
+        self._check_open(connection)
+        if refused is not None:
+            raise refused
+        return await self._enter(connection, room)
+
+    async def leave(self, connection: Connection[Any], room: str) -> bool:
+        """Leave and run `on_leave`; see `RoomManager.leave`."""
+        note = (connection.memberships or {}).get(room)
+        session = self._host.sessions.get(connection)
+        if session is None or not self._host.registry.leave(connection, room):
+            return False
+        caller = asyncio.current_task()
+        await asyncio.shield(session.run_beside(self._after_leave(connection, room, note, caller)))
+        return True
+
+    async def _refused(self, connection: Connection[Any], room: str) -> Exception | None:
+        limits = self._host.limits
+        longest, most = limits.room_name_bytes, limits.rooms_per_connection
+        if not isinstance(room, str):
+            raise TypeError(f"a room's name is a str, not {type(room).__name__}")
+        if longest is not None and len(room.encode(errors="surrogatepass")) > longest:
+            return _refusal(connection, room, f"a room's name has at most {longest} bytes")
+        if most is not None and len(connection.memberships or ()) >= most:
+            return _refusal(connection, room, f"a connection may be in {most} rooms")
+        allowed = False
+
+        async def authorize() -> None:
+            nonlocal allowed
+            allowed = await self._hooks.authorize(connection, room)
+
+        error = await self._host.runner.attempt(connection, "authorize", authorize)
+        if isinstance(error, (HTTPException, WebSocketException, JoinRefused)):
+            return error
+        return None if allowed else _refusal(connection, room, "not allowed")
+
+    async def _enter(self, connection: Connection[Any], room: str) -> Joined:
+        stay = _Stay()
+        if not self._host.registry.join(connection, room, stay):
+            self._check_open(connection)
+            return Joined(room=room, new=False)
+        try:
+            await self._make_active(connection, room)
+            if self._note(connection, room) is stay:
+                stay.began = True
+                stay.task = asyncio.current_task()
+                await self._host.runner.run(connection, "on_join", partial(self._hooks.on_join, connection, room))
+        except BaseException:
+            await self._undo(connection, room, stay)
+            raise
+        finally:
+            stay.ended.set()
+        self._check_open(connection)
+        if self._note(connection, room) is not stay:
+            raise _refusal(connection, room, "the connection left the room while it joined")
+        self._settle(connection, room)
+        return Joined(room=room, new=True)
+
+    async def _undo(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
+        """The joining task was cancelled: leave again."""
+        stay.ended.set()
+        if self._note(connection, room) is stay:
+            await self.leave(connection, room)
+
+    async def _after_leave(
+        self, connection: Connection[Any], room: str, note: object, caller: "asyncio.Task[Any] | None" = None
+    ) -> None:
+        if not isinstance(note, _Stay) or note.began:
+            if isinstance(note, _Stay) and note.task is not caller:
+                await note.ended.wait()
+            await self._host.runner.run(connection, "on_leave", partial(self._hooks.on_leave, connection, room))
+        activity = self._activities.get(room)
+        if activity is not None:
+            await activity.leave(self._room_hook(connection, "on_room_idle", room, self._hooks.on_room_idle))
+            if activity.settled:
+                self._activities.pop(room, None)
+
+    async def _make_active(self, connection: Connection[Any], room: str) -> None:
+        if not self._watch_rooms:
+            return
+        activity = self._activities.get(room)
+        if activity is None:
+            activity = Activity(occupied=lambda: self._host.registry.count_in_room(room) > 0)
+            self._activities[room] = activity
+        session = self._host.sessions.get(connection)
+        if not activity.active and session is not None:
+            hook = self._room_hook(connection, "on_room_active", room, self._hooks.on_room_active)
+            await asyncio.shield(session.run_beside(activity.enter(hook)))
+
+    def _room_hook(
+        self,
+        connection: Connection[Any],
+        name: str,
+        room: str,
+        hook: Callable[[str], Coroutine[Any, Any, None]],
+    ) -> Callable[[], Awaitable[bool]]:
+        return partial(self._host.runner.run, connection, name, partial(hook, room))
+
+    def _note(self, connection: Connection[Any], room: str) -> object:
+        return (connection.memberships or {}).get(room)
+
+    def _settle(self, connection: Connection[Any], room: str) -> None:
+        if connection.memberships is not None:
+            connection.memberships[room] = None
+
+    def _check_open(self, connection: Connection[Any]) -> None:
+        if connection.disconnect is not None:
+            raise ConnectionClosed(connection_id=connection.id, disconnect=connection.disconnect)
+
+
+def _refusal(connection: Connection[Any], room: str, reason: str) -> JoinRefused:
+    return JoinRefused(connection_id=connection.id, room=room, reason=reason)

@@ -1,0 +1,327 @@
+"""One connection from `connect` to the last hook: what `manager.connect(...)` returns."""
+
+import asyncio
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Final, Generic, Protocol
+
+from starlette.exceptions import WebSocketException
+from starlette.websockets import WebSocket, WebSocketState
+from typing_extensions import TypeVar
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import (
+    CloseCode,
+    ConnectionClosed,
+    ConnectionRefused,
+    Disconnect,
+    DisconnectReason,
+)
+from fastapi_rooms.hooks import expected_end
+from fastapi_rooms.link import Link
+from fastapi_rooms.send_queue import Dropped
+
+UserT = TypeVar("UserT", default=Any)
+
+_ENDED_BEFORE_ACCEPT: Final = 503
+
+
+class Host(Protocol[UserT]):
+    """What a session asks of its manager."""
+
+    def register(self, session: "Session[UserT]") -> Connection[UserT]:
+        """Make and register the connection, or raise `ConnectionRefused`; nothing is awaited."""
+        ...
+
+    def unregister(self, session: "Session[UserT]") -> dict[str, object]:
+        """Take the connection out of every index; its rooms are returned."""
+        ...
+
+    async def shake_hands(self, session: "Session[UserT]") -> None:
+        """Authorize, accept, authenticate; raises what refuses."""
+        ...
+
+    async def enter(self, session: "Session[UserT]") -> None:
+        """Run the hooks of arriving; they end the connection where they fail."""
+        ...
+
+    async def overflowed(self, session: "Session[UserT]", dropped: Dropped) -> None:
+        """Run `on_overflow`."""
+        ...
+
+    async def leave(self, session: "Session[UserT]") -> None:
+        """Run the hooks of leaving."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something in a task that the manager owns."""
+        ...
+
+    def forget(self, session: "Session[UserT]") -> None:
+        """The session is over: nothing of it is left."""
+        ...
+
+    @property
+    def handler_grace(self) -> float | None:
+        """Seconds that a running endpoint has after the disconnect."""
+        ...
+
+
+class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
+    """A connection's life, awaitable and an async context manager, as `websockets.connect` is.
+
+    `async with manager.connect(...) as connection` ends it on leaving. `connection = await manager.connect(...)`
+    ends it with `manager.disconnect(connection)`, or when the endpoint's task does.
+
+    Attributes:
+        websocket: The raw socket.
+        user: As given, or as authentication found.
+        room: The room to join on arrival, or `None`.
+        rooms: The rooms that it was in when it ended, with the note of each membership.
+        on_connect_began: Whether `on_connect` was called, so that `on_disconnect` must be.
+        pending: Hooks of this connection that run in tasks of their own.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_dropped",
+        "_endpoint_over",
+        "_finishing",
+        "_grace",
+        "_host",
+        "_plain",
+        "_task",
+        "authenticate",
+        "connection",
+        "expires_at",
+        "headers",
+        "on_connect_began",
+        "pending",
+        "room",
+        "rooms",
+        "subprotocol",
+        "user",
+        "user_id",
+        "websocket",
+    )
+
+    connection: Connection[UserT]
+
+    def __init__(
+        self,
+        host: Host[UserT],
+        websocket: WebSocket[Any],
+        *,
+        user: Any,
+        user_id: str | None,
+        expires_at: float | None,
+        authenticate: Any,
+        subprotocol: str | None,
+        headers: Sequence[tuple[bytes, bytes]],
+        room: str | None,
+    ) -> None:
+        self.websocket = websocket
+        self.user = user
+        self.user_id = user_id
+        self.expires_at = expires_at
+        self.authenticate = authenticate
+        self.subprotocol = subprotocol
+        self.headers = headers
+        self.room = room
+        self.rooms: dict[str, object] = {}
+        self.on_connect_began = False
+        self.pending: set[asyncio.Task[None]] | None = None
+        self._host = host
+        self._task: asyncio.Task[Any] | None = None
+        self._plain = False
+        self._cancelled = False
+        self._endpoint_over = False
+        self._grace: asyncio.TimerHandle | None = None
+        self._dropped: Dropped | None = None
+        self._finishing: asyncio.Task[None] | None = None
+
+    def __await__(self) -> Generator[Any, Any, Connection[UserT]]:
+        return self._open_plain().__await__()
+
+    async def __aenter__(self) -> Connection[UserT]:
+        return await self._open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        own = self._ended_with(error)
+        await self._finish_endpoint()
+        return own
+
+    @property
+    def link(self) -> Link:
+        """The machine under the connection."""
+        return self.connection.link
+
+    def link_down(self) -> None:
+        """The connection has ended: unregister it, and give a running endpoint its grace."""
+        self.rooms = self._host.unregister(self)
+        grace = self._host.handler_grace
+        if self._task is not None and grace is not None and not self._endpoint_over:
+            self._grace = asyncio.get_running_loop().call_later(grace, self._cancel_endpoint)
+
+    def link_dropped(self, dropped: Dropped) -> None:
+        """An overflow episode has ended: report it, one report at a time."""
+        reporting = self._dropped is not None
+        before = self._dropped or Dropped()
+        self._dropped = Dropped(
+            oldest=before.oldest + dropped.oldest,
+            newest=before.newest + dropped.newest,
+            bytes=before.bytes + dropped.bytes,
+        )
+        if not reporting:
+            self.run_beside(self._report_drops())
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a hook of this connection in a task; the session ends after it."""
+        task = self._host.spawn(work)
+        if self.pending is None:
+            self.pending = set()
+        self.pending.add(task)
+        task.add_done_callback(self.pending.discard)
+        return task
+
+    async def disconnect(self, code: int, reason: str) -> None:
+        """Close; in the plain style, called by the endpoint itself, finish too."""
+        self.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
+        if self._plain and asyncio.current_task() is self._task:
+            self._stop_grace()
+            await self._finish_endpoint()
+        else:
+            await self.link.closed()
+
+    async def finish(self) -> None:
+        """Run the hooks of leaving, and wait for every task; goes on by itself if the caller is cancelled."""
+        if self._finishing is None:
+            self._finishing = self._host.spawn(self._finish())
+        await asyncio.shield(self._finishing)
+
+    async def _open_plain(self) -> Connection[UserT]:
+        connection = await self._open()
+        self._plain = True
+        if self._task is not None:
+            self._task.add_done_callback(self._endpoint_done)
+        return connection
+
+    async def _open(self) -> Connection[UserT]:
+        self._task = asyncio.current_task()
+        self.connection = self._host.register(self)
+        try:
+            await self._host.shake_hands(self)
+            await self._host.enter(self)
+            self.check_open()
+        except BaseException as error:
+            own = self._ended_with(error)
+            await self._finish_endpoint()
+            if own and self._accepted and not isinstance(error, ConnectionClosed):
+                raise self._closed_error() from None
+            raise
+        return self.connection
+
+    def check_open(self) -> None:
+        """Look again, after an await.
+
+        Raises:
+            ConnectionClosed: The connection has ended meanwhile, after it was accepted.
+            HTTPException: It has ended meanwhile, before.
+        """
+        if self.link.disconnect is None:
+            return
+        if self._accepted:
+            raise self._closed_error()
+        raise refusal(self.websocket, _ENDED_BEFORE_ACCEPT, "the server is going away")
+
+    @property
+    def _accepted(self) -> bool:
+        return self.websocket.application_state is not WebSocketState.CONNECTING
+
+    def _closed_error(self) -> ConnectionClosed:
+        disconnect = self.link.disconnect or Disconnect(DisconnectReason.CLIENT, 1006)
+        return ConnectionClosed(connection_id=self.connection.id, disconnect=disconnect)
+
+    def _ended_with(self, error: BaseException | None) -> bool:
+        """The endpoint is over: close as its end asks for; whether that end is only the connection's own."""
+        self._stop_grace()
+        if self._cancelled and isinstance(error, asyncio.CancelledError) and self._task is not None:
+            self._cancelled = False
+            return self._task.uncancel() == 0
+        end, own = self._judge(error)
+        self.link.shut(end.reason, end.code, end.text, flush=error is None)
+        return own
+
+    def _judge(self, error: BaseException | None) -> tuple[Disconnect, bool]:
+        finished = Disconnect(DisconnectReason.FINISHED, CloseCode.NORMAL)
+        if error is None or self._is_own(error):
+            return finished, True
+        if isinstance(error, asyncio.CancelledError):
+            # Servers cancel endpoints when they go down: the client may come back, to another process.
+            return Disconnect(DisconnectReason.HANDLER_CANCELLED, CloseCode.SERVICE_RESTART), False
+        expected = expected_end(error)
+        if expected is not None:
+            return expected, True
+        return Disconnect(DisconnectReason.HANDLER_ERROR, CloseCode.INTERNAL_ERROR, "internal error"), False
+
+    def _is_own(self, error: BaseException) -> bool:
+        if isinstance(error, BaseExceptionGroup):  # a TaskGroup in the endpoint
+            return all(self._is_own(one) for one in error.exceptions)
+        return isinstance(error, ConnectionClosed) and error.connection_id == self.connection.id
+
+    def _stop_grace(self) -> None:
+        self._endpoint_over = True
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def _cancel_endpoint(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._cancelled = True
+            self._task.cancel("fastapi_rooms: the connection has ended, and handler_grace is over")
+
+    def _endpoint_done(self, task: "asyncio.Task[Any]") -> None:
+        """Plain style: the endpoint's task ended without `disconnect`."""
+        if self._finishing is None:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            self._ended_with(error)
+            self._finishing = self._host.spawn(self._finish())
+
+    async def _finish_endpoint(self) -> None:
+        try:
+            await self.finish()
+        except asyncio.CancelledError:
+            # The grace ended in the very turn in which the endpoint did: that cancellation is ours to take back.
+            if not self._cancelled or self._task is None or self._task.uncancel() > 0:
+                raise
+            self._cancelled = False
+            await self.finish()
+
+    async def _finish(self) -> None:
+        try:
+            last = self.link.writer.queue.end_episode()
+            if last is not None:
+                self.link_dropped(last)
+            while self.pending:
+                await asyncio.wait(tuple(self.pending))
+            await self._host.leave(self)
+        finally:
+            await self.link.finish()
+            self._host.forget(self)
+
+    async def _report_drops(self) -> None:
+        while (dropped := self._dropped) is not None:
+            self._dropped = Dropped()
+            await self._host.overflowed(self, dropped)
+            if not self._dropped.messages:
+                self._dropped = None
+
+
+def refusal(websocket: WebSocket[Any], status: int, detail: str) -> ConnectionRefused | WebSocketException:
+    """What to raise before accept so that the client sees the status, or a bare 403 on servers without it."""
+    if "websocket.http.response" in (websocket.scope.get("extensions") or ()):
+        return ConnectionRefused(status_code=status, detail=detail)
+    return WebSocketException(code=CloseCode.POLICY_VIOLATION, reason=detail)

@@ -1,0 +1,93 @@
+"""What each ASGI server lets us do beyond the ASGI specification: step its `send`, and abort its transport.
+
+Everything here is found by looking, and is optional: of a server, or a middleware, that is not known, nothing
+is assumed, and the standard way serves it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from starlette.types import Send
+
+_MAX_LAYERS: Final = 16
+
+_STEPPABLE: Final = ("uvicorn.", "hypercorn.", "daphne.", "fastapi_rooms.testing.")
+"""Modules whose `send` knows nothing of the task it runs in; the conformance suite decides."""
+
+_TRANSPARENT: Final = frozenset({"starlette._exception_handler"})
+"""Modules whose wrappers of `send` do nothing for a WebSocket but pass the message on."""
+
+
+def unwrap(send: Send) -> Send:
+    """The server's own `send`, below wrappers that are known to pass WebSocket messages on unchanged.
+
+    A wrapper that is not known, such as a middleware's, is where it ends: it may count, or change, what it
+    passes on.
+    """
+    for _ in range(_MAX_LAYERS):
+        if getattr(send, "__module__", None) not in _TRANSPARENT:
+            break
+        inner = _closed_over(send, "send")
+        if inner is None:
+            break
+        send = inner
+    return send
+
+
+def is_steppable(send: Send) -> bool:
+    """Whether `send`, unwrapped, may be stepped by hand (see `stepping`)."""
+    owner = _owner(send)
+    return type(owner).__module__.startswith(_STEPPABLE) if owner is not None else False
+
+
+def find_transport(send: Send) -> asyncio.WriteTransport | None:
+    """The asyncio transport under an unwrapped `send`, where the server is one that has it in reach."""
+    owner = _owner(send)
+    for path in _TRANSPORT_PATHS:
+        found = owner
+        for step in path:
+            found = step(found) if found is not None else None
+        if _looks_like_a_transport(found):
+            return cast("asyncio.WriteTransport", found)
+    return None
+
+
+def _owner(send: Send) -> Any:
+    owner = getattr(send, "__self__", None)
+    if owner is None and hasattr(send, "func"):  # functools.partial, as daphne makes it
+        owner = getattr(send.func, "__self__", None)
+    return owner
+
+
+def _closed_over(function: Any, name: str) -> Any:
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    cells = getattr(function, "__closure__", None) or ()
+    return next((cell.cell_contents for free, cell in zip(names, cells, strict=True) if free == name), None)
+
+
+def _attribute(name: str) -> Callable[[Any], Any]:
+    return lambda found: getattr(found, name, None)
+
+
+def _bound_to(found: Any) -> Any:
+    return getattr(found, "__self__", None)
+
+
+_TRANSPORT_PATHS: Final[tuple[tuple[Callable[[Any], Any], ...], ...]] = (
+    (_attribute("transport"),),  # uvicorn: the protocol that `send` is a method of
+    # hypercorn: WSStream.send is a method of H11Protocol, whose send is a method of TCPServer
+    (
+        _attribute("send"),
+        _bound_to,
+        _attribute("send"),
+        _bound_to,
+        _attribute("writer"),
+        _attribute("transport"),
+    ),
+)
+
+
+def _looks_like_a_transport(found: Any) -> bool:
+    # uvloop's transports do not derive from asyncio's
+    return all(callable(getattr(found, name, None)) for name in ("abort", "get_write_buffer_size", "is_closing"))

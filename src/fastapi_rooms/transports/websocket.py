@@ -1,0 +1,115 @@
+"""The standard way to a client: an ASGI WebSocket, on any server."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Generator, Sequence
+from typing import Any
+
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketState
+
+from fastapi_rooms.errors import RoomsError
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.ports import Gone
+from fastapi_rooms.transports.servers import find_transport, is_steppable, unwrap
+from fastapi_rooms.transports.stepping import step
+
+logger = logging.getLogger("fastapi_rooms")
+
+
+class WebSocketTransport:
+    """A `Transport` over a Starlette `WebSocket`.
+
+    It takes the socket over: reading from the raw `websocket` raises an error that names the connection's
+    methods, and closing it is harmless once the connection has ended.
+    """
+
+    __slots__ = ("_receive", "_send", "_steppable", "_websocket")
+
+    def __init__(self, websocket: WebSocket[Any]) -> None:
+        self._websocket = websocket
+        self._receive = websocket._receive
+        self._send = unwrap(websocket._send)
+        self._steppable = is_steppable(self._send)
+
+    def write(self, payload: Payload) -> Awaitable[None] | None:
+        """Pass one message to the server; see `Transport.write`."""
+        if self._steppable:
+            return step(self._send(payload.event))  # type: ignore[arg-type]  # the servers' sends are coroutines
+        return _Later(self, payload.event)
+
+    async def receive(self) -> str | bytes | Gone:
+        """The next message; see `Transport.receive`."""
+        try:
+            message = await self._receive()
+        except Exception as error:  # noqa: BLE001 - whatever a server raises here, there will be no more
+            logger.debug("receive raised, the peer is gone: %r", error)
+            message = {"type": "websocket.disconnect", "code": 1006}
+        if message["type"] != "websocket.receive":
+            self._websocket.client_state = WebSocketState.DISCONNECTED
+            self._websocket._send = _ignore
+            return Gone(message.get("code") or 1005, message.get("reason") or "")
+        text: str | None = message.get("text")
+        data: bytes | None = message.get("bytes")
+        return text if text is not None else data or b""
+
+    async def accept(self, *, subprotocol: str | None, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Complete the handshake, where the endpoint has not done so itself, and take the socket over."""
+        try:
+            if self._websocket.application_state is WebSocketState.CONNECTING:
+                await self._websocket.accept(subprotocol=subprotocol, headers=headers)
+        except BaseException:
+            self._websocket._send = _ignore
+            raise
+        self._websocket._receive = _refuse_to_read
+
+    async def close(self, *, code: int, reason: str) -> None:
+        """Send the close frame; see `Transport.close`."""
+        self._websocket._send = _ignore
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def abort(self) -> bool:
+        """Drop the peer at once where the server lets us; see `Transport.abort`."""
+        transport = find_transport(self._send)
+        if transport is None:
+            return False
+        transport.abort()
+        return True
+
+    def discard_unsent_after(self, delay: float | None) -> None:
+        """Abort later if bytes are still unsent then; see `Transport.discard_unsent_after`."""
+        transport = find_transport(self._send)
+        if transport is not None and delay is not None and transport.get_write_buffer_size() > 0:
+            asyncio.get_running_loop().call_later(delay, _abort_if_stuck, transport)
+
+
+class _Later:
+    """A send that starts when it is awaited, so that one that never is leaves no coroutine behind."""
+
+    __slots__ = ("_event", "_transport")
+
+    def __init__(self, transport: WebSocketTransport, event: Message) -> None:
+        self._transport = transport
+        self._event = event
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._run().__await__()
+
+    async def _run(self) -> None:
+        await self._transport._send(self._event)
+
+
+async def _refuse_to_read() -> Message:
+    raise RoomsError(
+        "this WebSocket is read by its Connection: use connection.receive_text(), receive_bytes(), "
+        "receive_json() or `async for message in connection`"
+    )
+
+
+async def _ignore(message: Message) -> None:
+    """Starlette, and tutorial code, may close once more: harmless."""
+
+
+def _abort_if_stuck(transport: asyncio.WriteTransport) -> None:
+    if transport.get_write_buffer_size() > 0:
+        transport.abort()

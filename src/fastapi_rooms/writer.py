@@ -1,0 +1,200 @@
+"""The one writer of a connection: nothing else writes messages to its transport.
+
+While the server takes every message at once, there is no queue and no task. The first write that has to wait
+puts its message in flight and starts a task; what comes meanwhile waits in the `SendQueue`, and the task ends
+when the queue is empty.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi_rooms.options import Overflow, QueueLimits
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.ports import Transport
+from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
+
+_WRITES_PER_TURN: Final = 64
+"""Queued messages that one writer passes to the server before it lets others run."""
+
+
+class Writer:
+    """Writes in the order in which messages were enqueued.
+
+    After `stop` its owner calls nothing but `stop` and `join`.
+
+    Args:
+        transport: Where to.
+        limits: The queue's bounds and the deadline of one write.
+        on_failure: Called once when a write raised: the peer is gone, or the server says so.
+        on_stuck: Called when one write, or a waiting sender, took longer than `limits.send_timeout`; the
+            argument says whether it was a write.
+        on_episode: Called with what was dropped when an overflow episode ends.
+    """
+
+    __slots__ = (
+        "_limits",
+        "_on_episode",
+        "_on_failure",
+        "_on_stuck",
+        "_open",
+        "_task",
+        "_transport",
+        "_waiting",
+        "queue",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        limits: QueueLimits,
+        *,
+        on_failure: Callable[[Exception], None],
+        on_stuck: Callable[[bool], None],
+        on_episode: Callable[[Dropped], None],
+    ) -> None:
+        self.queue = SendQueue(limits)
+        self._transport = transport
+        self._limits = limits
+        self._on_failure = on_failure
+        self._on_stuck = on_stuck
+        self._on_episode = on_episode
+        self._open = True
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[tuple[asyncio.Future[bool], Payload]] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return self._task is None
+
+    def offer(
+        self, payload: Payload, *, overflow: Overflow, scope: str | None = None, key: str | None = None
+    ) -> Offer:
+        """Write at once, or queue, or do what the policy says; never waits."""
+        if self._task is None:
+            return Offer.ACCEPTED if self._write(payload) else Offer.DROPPED
+        now = asyncio.get_running_loop().time()
+        return self.queue.offer(payload, overflow=overflow, now=now, scope=scope, key=key)
+
+    def offer_control(self, payload: Payload) -> bool:
+        """Write at once or queue, with the space reserved for control; False where even that is full."""
+        if self._task is None:
+            return self._write(payload)
+        if not self.queue.fits(payload.size, control=True):
+            return False
+        self.queue.push(payload, now=asyncio.get_running_loop().time())
+        return True
+
+    async def send(self, payload: Payload) -> bool:
+        """Write at once or queue; wait for space where there is none, first come first served.
+
+        Returns:
+            Whether the message was enqueued; False where the writer was stopped meanwhile.
+
+        A cancelled call may have enqueued its message already.
+        """
+        loop = asyncio.get_running_loop()
+        if self._task is None:
+            return self._write(payload)
+        if not self._waiting and self.queue.fits(payload.size):
+            self.queue.push(payload, now=loop.time())
+            return True
+        if self._waiting is None:
+            self._waiting = deque()
+        place: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((place, payload))
+        timeout = self._limits.send_timeout
+        timer = None if timeout is None else loop.call_later(timeout, self._on_stuck, False)  # noqa: FBT003 - a callback's argument
+        try:
+            return await place
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if self._waiting and (place, payload) in self._waiting:
+                self._waiting.remove((place, payload))
+
+    def stop(self) -> None:
+        """Write nothing more, forget what waits, and send waiting callers away. May be called twice."""
+        self._open = False
+        if self._task is not None:
+            self._task.cancel()
+        waiting, self._waiting = self._waiting, None
+        for place, _ in waiting or ():
+            if not place.done():
+                place.set_result(False)
+        self.queue.discard()
+
+    async def join(self) -> None:
+        """Wait until everything queued was written, or the writer was stopped. Cancelling it stops nothing."""
+        task = self._task
+        if task is not None:
+            await asyncio.wait((task,))
+
+    def _write(self, payload: Payload) -> bool:
+        try:
+            pending = self._transport.write(payload)
+        except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
+            self.queue.discarded += 1
+            self._fail(error)
+            return False
+        if pending is None:
+            self.queue.sent += 1
+            self.queue.sent_bytes += payload.size
+            return True
+        loop = asyncio.get_running_loop()
+        self.queue.begin(payload, now=loop.time())
+        self._task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
+        return True
+
+    async def _run(self, pending: Awaitable[None]) -> None:
+        try:
+            await self._wait(pending)
+            written = 0
+            while (payload := self._next()) is not None:
+                again = self._transport.write(payload)
+                if again is not None:
+                    await self._wait(again)
+                elif (written := written + 1) % _WRITES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001 - as in _write
+            self._task = None
+            self._fail(error)
+        finally:
+            self._task = None
+
+    async def _wait(self, pending: Awaitable[None]) -> None:
+        timeout = self._limits.send_timeout
+        timer = None
+        if timeout is not None:
+            timer = asyncio.get_running_loop().call_later(timeout, self._on_stuck, True)  # noqa: FBT003 - as above
+        try:
+            await pending
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _next(self) -> Payload | None:
+        episode = self.queue.release()
+        if episode is not None:
+            self._on_episode(episode)
+        self._admit_waiting()
+        return self.queue.take()
+
+    def _admit_waiting(self) -> None:
+        while self._waiting:
+            place, payload = self._waiting[0]
+            if place.done():
+                self._waiting.popleft()
+            elif self.queue.fits(payload.size):
+                self._waiting.popleft()
+                self.queue.push(payload, now=asyncio.get_running_loop().time())
+                place.set_result(True)
+            else:
+                return
+
+    def _fail(self, error: Exception) -> None:
+        if self._open:
+            self.stop()
+            self._on_failure(error)
