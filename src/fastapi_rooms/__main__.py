@@ -5,16 +5,17 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi_rooms.errors import MissingExtra, RoomsError
 
-try:
+if TYPE_CHECKING:
     import uvicorn
-except ImportError:
-    _UVICORN_INSTALLED = False
 else:
-    _UVICORN_INSTALLED = True
+    try:
+        import uvicorn
+    except ImportError:
+        uvicorn = None  # the command that needs it says so
 
 _GRACE: Final = 5
 """Seconds that open pages have at Ctrl+C until the server stops without them."""
@@ -81,7 +82,7 @@ def _port(text: str) -> int:
 
 
 def _run_examples(*, host: str, port: int, reload: bool) -> None:
-    if not _UVICORN_INSTALLED or find_spec("psutil") is None or find_spec("jwt") is None:
+    if uvicorn is None or find_spec("psutil") is None or find_spec("jwt") is None:
         raise MissingExtra(extra="examples", feature="The gallery of examples")
     package, folder = _examples()
     uvicorn.run(

@@ -182,7 +182,7 @@ class Link:
     async def finish(self) -> None:
         """Wait for every task of the link: at most `close_timeout` for the goodbye and again for the reply."""
         await self.closed()
-        await self.reader.join(self.queue_limits.close_timeout)
+        await self.reader.linger(self.queue_limits.close_timeout)
         await self.writer.join()
 
     def _end(self, disconnect: Disconnect) -> None:
@@ -205,6 +205,7 @@ class Link:
                     await self.writer.join()
                 self.writer.stop()
                 await self.writer.join()
+                await self.reader.stop()
                 await self.transport.close(code=disconnect.code, reason=disconnect.text)
         except TimeoutError:
             self.transport.abort()

@@ -31,6 +31,7 @@ class Reader:
         "_discarding",
         "_ended",
         "_gate",
+        "_gone",
         "_limits",
         "_on_gone",
         "_on_life",
@@ -68,6 +69,7 @@ class Reader:
         self._arrival: asyncio.Future[None] | None = None
         self._discarding = False
         self._ended = False
+        self._gone = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -115,20 +117,33 @@ class Reader:
         _wake(self._arrival)
         _wake(self._space)
 
-    async def join(self, timeout: float | None) -> None:
-        """Wait for the peer's end of the closing handshake, `timeout` seconds at most, then stop reading."""
-        task = self._task
-        if task is None:
+    async def stop(self) -> None:
+        """Read nothing for now. Granian sends no close frame while a `receive` is pending."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def linger(self, timeout: float | None) -> None:
+        """Read on, and forget it, until the closing handshake is over; `timeout` seconds at most.
+
+        A server that closes a socket with unread data resets it, and the client may lose the close frame.
+        """
+        await self.stop()
+        if self._gone or self._task is None:
             return
-        await asyncio.wait((task,), timeout=timeout)
-        task.cancel()
-        await asyncio.wait((task,))
+        try:
+            async with asyncio.timeout(timeout):
+                while not isinstance(await self._transport.receive(), Gone):
+                    pass
+        except TimeoutError:
+            return
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             message = await self._transport.receive()
             if isinstance(message, Gone):
+                self._gone = True
                 self._on_gone(message)
                 return
             now = loop.time()

@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fastapi.openapi.models import HTTPBearer
 
-from fastapi_rooms.auth.jwks import Document, DocumentCache, Fetch
+from fastapi_rooms.auth.jwks import Document, Fetch
+from fastapi_rooms.auth.keyring import Keyring
 from fastapi_rooms.auth.origin import OriginPolicy
 from fastapi_rooms.auth.refusal import Reject
 from fastapi_rooms.auth.scoped import check_scopes
-from fastapi_rooms.auth.signing_keys import (
-    Algorithm,
-    VerificationKey,
-    check_algorithms,
-    load_key,
-    parse_jwks,
-)
+from fastapi_rooms.auth.signing_keys import Algorithm, VerificationKey, check_algorithms
 from fastapi_rooms.auth.sources import DEFAULT_SOURCES, TokenSource
 from fastapi_rooms.auth.token_auth import TokenAuth
 from fastapi_rooms.errors import (
@@ -128,31 +123,21 @@ class JWTAuth(TokenAuth[Identity]):
         if isinstance(self.model, HTTPBearer):
             self.model = self.model.model_copy(update={"bearerFormat": "JWT"})
         self._algorithms = check_algorithms(algorithms)
-        self._registry = _registry(self._algorithms)
         self._audience = _names(audience)
         self._issuers = _names(issuer)
         self._leeway = _not_negative("leeway", leeway)
         self._require_exp = require_exp
         self._scope_claims = _names(scope_claim) or _SCOPE_CLAIMS
         self._identity_of = identity or self._default_identity
-        self._keys: tuple[VerificationKey, ...] = ()
-        self._fetched: DocumentCache[tuple[VerificationKey, ...]] | None = None
-        self._signing_key: Any = None
-        if (key is None) == (jwks is None):
-            raise ConfigurationError("JWTAuth needs key=... or jwks=..., and not both")
-        if key is not None:
-            loaded, self._signing_key = load_key(key, algorithms=self._algorithms, registry=self._registry)
-            self._keys = (loaded,)
-        elif callable(jwks):
-            self._fetched = DocumentCache(
-                jwks,
-                self._parse_jwks,
-                refetch_interval=_not_negative("jwks_refetch_interval", jwks_refetch_interval),
-                max_age=None if jwks_max_age is None else _not_negative("jwks_max_age", jwks_max_age),
-                timeout=_not_negative("jwks_timeout", jwks_timeout),
-            )
-        elif jwks is not None:
-            self._keys = self._parse_jwks(jwks)
+        self._keyring = Keyring(
+            key=key,
+            jwks=jwks,
+            algorithms=self._algorithms,
+            registry=_registry(self._algorithms),
+            refetch_interval=_not_negative("jwks_refetch_interval", jwks_refetch_interval),
+            max_age=None if jwks_max_age is None else _not_negative("jwks_max_age", jwks_max_age),
+            timeout=_not_negative("jwks_timeout", jwks_timeout),
+        )
 
     def issue(
         self,
@@ -176,7 +161,7 @@ class JWTAuth(TokenAuth[Identity]):
         Raises:
             ConfigurationError: There is no secret or private key to sign with, or a claim is reserved.
         """
-        if self._signing_key is None:
+        if self._keyring.signing_key is None:
             raise ConfigurationError("issue() needs JWTAuth(key=...) with a secret or a private key")
         scope_claim = self._scope_claims[0]
         reserved = sorted((_OWN_CLAIMS | {scope_claim}).intersection(claims or ()))
@@ -191,11 +176,12 @@ class JWTAuth(TokenAuth[Identity]):
             payload["iss"] = self._issuers[0]
         if self._audience:
             payload["aud"] = list(self._audience)
-        return pyjwt.encode(payload, self._signing_key, algorithm=self._algorithms[0])
+        return pyjwt.encode(payload, self._keyring.signing_key, algorithm=self._algorithms[0])
 
     async def _verify_token(self, token: str) -> Identity | None:
         algorithm, kid = self._header_of(token)
-        claims = self._claims_of(token, algorithm, await self._keys_for(algorithm, kid))
+        keys = await self._keyring.fitting(algorithm=algorithm, kid=kid)
+        claims = self._claims_of(token, algorithm, keys)
         expires_at = _expires_at(claims, self._leeway)
         result = self._identity_of(MappingProxyType(claims))
         identity = await result if isawaitable(result) else result
@@ -216,27 +202,24 @@ class JWTAuth(TokenAuth[Identity]):
             raise InvalidToken("the token is signed with an algorithm that is not accepted")
         return algorithm, kid
 
-    async def _keys_for(self, algorithm: str, kid: str | None) -> list[VerificationKey]:
-        keys = self._keys if self._fetched is None else await self._fetched.current()
-        fitting = [key for key in keys if key.fits(algorithm=algorithm, kid=kid)]
-        if not fitting and self._fetched is not None:
-            newer = await self._fetched.newer_than(keys)
-            fitting = [key for key in newer if key.fits(algorithm=algorithm, kid=kid)]
-        return fitting
-
     def _claims_of(self, token: str, algorithm: str, keys: list[VerificationKey]) -> dict[str, Any]:
-        outcome: dict[str, Any] | AuthenticationError = InvalidToken("the token is signed with an unknown key")
-        for key in keys:
-            outcome = self._decode(token, algorithm, key)
-            if not isinstance(outcome, _WrongSignature):
-                break
+        if not keys:
+            raise InvalidToken("the token is signed with an unknown key")
+        # Several keys may fit where the token, or the document, has no kid.
+        outcomes = (self._decode(token, algorithm, key) for key in keys)
+        outcome = next((outcome for outcome in outcomes if outcome is not None), None)
+        if outcome is None:
+            raise InvalidToken("the token's signature is wrong")
         if isinstance(outcome, AuthenticationError):
             raise outcome
         if self._issuers and outcome.get("iss") not in self._issuers:
             raise InvalidToken("the token is from another issuer")
         return outcome
 
-    def _decode(self, token: str, algorithm: str, key: VerificationKey) -> dict[str, Any] | AuthenticationError:
+    def _decode(
+        self, token: str, algorithm: str, key: VerificationKey
+    ) -> dict[str, Any] | AuthenticationError | None:
+        """The claims, the refusal, or `None` where another key has signed it."""
         try:
             return pyjwt.decode(
                 token,
@@ -246,6 +229,8 @@ class JWTAuth(TokenAuth[Identity]):
                 leeway=self._leeway,
                 options={"require": ["exp"] if self._require_exp else []},
             )
+        except pyjwt.InvalidSignatureError:
+            return None
         except _decoding_errors() as error:
             return _refusal_of(error)
 
@@ -262,13 +247,6 @@ class JWTAuth(TokenAuth[Identity]):
             raise InvalidToken("the token's scopes are neither a string nor a list of strings")
         return frozenset(names)
 
-    def _parse_jwks(self, document: Document) -> tuple[VerificationKey, ...]:
-        return parse_jwks(document, algorithms=self._algorithms, registry=self._registry)
-
-
-class _WrongSignature(InvalidToken):
-    """This key did not sign it; another one with the same id may have."""
-
 
 def _decoding_errors() -> tuple[type[Exception], ...]:
     # PyJWT lets some of what hostile JSON provokes through: infinite times, nesting without end.
@@ -276,8 +254,6 @@ def _decoding_errors() -> tuple[type[Exception], ...]:
 
 
 def _refusal_of(error: Exception) -> AuthenticationError:
-    if isinstance(error, pyjwt.InvalidSignatureError):
-        return _WrongSignature("the token's signature is wrong")
     if isinstance(error, pyjwt.ExpiredSignatureError):
         return ExpiredToken("the token has expired")
     if isinstance(error, pyjwt.ImmatureSignatureError):
@@ -293,7 +269,7 @@ def _expires_at(claims: Mapping[str, Any], leeway: float) -> float | None:
     exp = claims.get("exp")
     if exp is None:
         return None
-    if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not abs(exp) < 2**53:
+    if not isinstance(exp, (int, float)) or not abs(exp) < 2**53:
         raise InvalidToken("the token's exp claim is not a time")
     return exp + leeway
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastapi_rooms.errors import ConfigurationError
-from fastapi_rooms.testing.errors import ClientGone, Closed, ProtocolViolation, WaitTimeout
+from fastapi_rooms.testing.errors import ClientGone, Closed, WaitTimeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,6 @@ class Pipe:
         self._unread = _Store(buffer)
         self._unread_close: Closed | None = None
         self._blocked: deque[tuple[str | bytes | Closed, asyncio.Future[bool]]] = deque()
-        self._ended = False
         self._signal = signal
         self._on_close_frame = on_close_frame
         self.closed: Closed | None = None
@@ -139,11 +138,8 @@ class Pipe:
         nothing.
 
         Raises:
-            ClientGone: The client left while this send waited.
-            ProtocolViolation: A close frame was sent before.
+            ClientGone: The connection ended while this send waited.
         """
-        if self._ended:
-            raise ProtocolViolation("nothing can be sent after 'websocket.close'")
         if not self._blocked and self._target().has_space():
             self._take(item)
             return
@@ -187,7 +183,6 @@ class Pipe:
             in_order: True: the client learns it after what it has not read yet (the server ended it). False:
                 at once, and what is unread is lost (the client did).
         """
-        self._ended = True
         while self._blocked:
             self._release(self._blocked.popleft()[1], sent=False)
         if in_order and self.stalled:

@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Generator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketState
 
-from fastapi_rooms.errors import RoomsError
+from fastapi_rooms.errors import CloseCode, RoomsError
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Gone
 from fastapi_rooms.transports.servers import find_transport, is_steppable, unwrap
 from fastapi_rooms.transports.stepping import step
 
 logger = logging.getLogger("fastapi_rooms")
+
+_COME_BACK: Final = frozenset(code.value for code in CloseCode if code.reconnect)
 
 
 class WebSocketTransport:
@@ -66,7 +68,15 @@ class WebSocketTransport:
     async def close(self, *, code: int, reason: str) -> None:
         """Send the close frame; see `Transport.close`."""
         self._websocket._send = _ignore
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        try:
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - daphne's autobahn refuses all codes but 1000 and 3000 to 4999
+            if code == 1000 or code >= 3000:
+                raise
+            code = 4000 if code in _COME_BACK else 1000
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def abort(self) -> bool:
         """Drop the peer at once where the server lets us; see `Transport.abort`."""
