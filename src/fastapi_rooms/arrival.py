@@ -54,8 +54,9 @@ async def _accept(session: Session[Any]) -> None:
 
 async def _authenticate(session: Session[Any], host: Arrivals) -> None:
     link = session.link
+    deadline = asyncio.timeout(host.limits.authentication_timeout)
     try:
-        async with asyncio.timeout(host.limits.authentication_timeout) as deadline:
+        async with deadline:
             message = await session.connection.receive()
             user = await session.authenticate.authenticate(_token_in(message))
     except AuthenticationError as error:

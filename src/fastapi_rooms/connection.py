@@ -62,7 +62,7 @@ class Connection(Generic[UserT]):
 
     def __init__(
         self,
-        http: HTTPConnection[Any],
+        http: HTTPConnection,
         link: Link,
         *,
         user: UserT,

@@ -126,8 +126,9 @@ class HookRunner:
 
     async def _call(self, name: str, hook: Callable[[], Awaitable[None]]) -> Exception | None:
         timeout = self._limits.hook_timeout
+        deadline = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as deadline:
+            async with deadline:
                 await hook()
         except TimeoutError as error:
             if deadline.expired() and timeout is not None:

@@ -203,7 +203,8 @@ class ManagerHost(Generic[UserT]):
         if self.registry and asyncio.get_running_loop() is not self.loop:
             raise WrongEventLoop(
                 "the manager's connections live on another event loop: from a thread use "
-                "broadcast_from_thread(...); with Starlette's TestClient open all sockets inside `with TestClient(app)`"
+                "broadcast_from_thread(...); with Starlette's TestClient open all sockets inside "
+                "`with TestClient(app) as client:`"
             )
 
     async def wait_empty(self, timeout: float | None) -> bool:

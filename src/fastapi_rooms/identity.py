@@ -36,16 +36,17 @@ class Identity:
 def user_id_of(user: object) -> str | None:
     """The id under which a user's connections are found.
 
-    A `str` or `int` is its own id; otherwise the attribute `subject` (as on `Identity`), then `id`. `None`
-    where there is none of these: such a connection belongs to no user.
+    A `str` or `int` is its own id; otherwise the attribute `subject` (as on `Identity`), then `id`, as text.
+    `None` where there is none of these: such a connection belongs to no user.
     """
-    if user is None or isinstance(user, (str, int)):
-        return None if user is None else str(user)
-    for name in ("subject", "id"):
-        value = getattr(user, name, None)
-        if isinstance(value, (str, int)):
-            return str(value)
-    return str(value) if (value := getattr(user, "id", None)) is not None else None
+    if user is None:
+        return None
+    if isinstance(user, (str, int)):
+        return str(user)
+    user_id = getattr(user, "subject", None)
+    if user_id is None:
+        user_id = getattr(user, "id", None)
+    return None if user_id is None else str(user_id)
 
 
 def expires_at_of(user: object) -> float | None:

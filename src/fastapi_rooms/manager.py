@@ -104,7 +104,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
     def connect(
         self,
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: UserT | None = None,
         user_id: str | None = None,
@@ -167,7 +167,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
     async def serve(
         self,
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: UserT | None = None,
         user_id: str | None = None,
@@ -312,7 +312,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
     def _session(
         self,
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: UserT | None,
         user_id: str | None,

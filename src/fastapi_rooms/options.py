@@ -4,6 +4,7 @@ Everywhere `None` switches a bound off. Times are seconds, sizes are bytes. An o
 `ConfigurationError` when the dataclass is made, not when the first client arrives.
 """
 
+import math
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
@@ -43,7 +44,7 @@ def _check_bounds(options: object, *, zero_allowed: frozenset[str] = frozenset()
         value = getattr(options, field.name)
         if value is None or isinstance(value, (str, bytes, bool)) or not isinstance(value, (int, float)):
             continue
-        if value < 0 or (value == 0 and field.name not in zero_allowed) or value != value:
+        if math.isnan(value) or value < 0 or (value == 0 and field.name not in zero_allowed):
             name = type(options).__name__
             raise ConfigurationError(f"{name}({field.name}={value!r}) must be more than 0; None switches it off")
 

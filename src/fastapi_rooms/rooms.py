@@ -105,7 +105,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
 
     def connect(
         self,
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: UserT | None = None,
         user_id: str | None = None,
@@ -143,7 +143,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
 
     async def serve(
         self,
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: UserT | None = None,
         user_id: str | None = None,

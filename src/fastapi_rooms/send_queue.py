@@ -49,7 +49,7 @@ _KEPT: Final = _Kept()
 class _Entry:
     __slots__ = ("key", "payload", "queued_at", "scope")
 
-    def __init__(self, payload: Payload, *, scope: str | None | _Kept, key: str | None, queued_at: float) -> None:
+    def __init__(self, payload: Payload, *, scope: str | _Kept | None, key: str | None, queued_at: float) -> None:
         self.payload = payload
         self.scope = scope
         self.key = key

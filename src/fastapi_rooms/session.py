@@ -111,7 +111,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
     def __init__(
         self,
         host: Host[UserT],
-        websocket: WebSocket[Any],
+        websocket: WebSocket,
         *,
         user: Any,
         user_id: str | None,
@@ -320,7 +320,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
                 self._dropped = None
 
 
-def refusal(websocket: WebSocket[Any], status: int, detail: str) -> ConnectionRefused | WebSocketException:
+def refusal(websocket: WebSocket, status: int, detail: str) -> ConnectionRefused | WebSocketException:
     """What to raise before accept so that the client sees the status, or a bare 403 on servers without it."""
     if "websocket.http.response" in (websocket.scope.get("extensions") or ()):
         return ConnectionRefused(status_code=status, detail=detail)

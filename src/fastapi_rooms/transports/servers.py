@@ -55,8 +55,8 @@ def find_transport(send: Send) -> asyncio.WriteTransport | None:
 
 def _owner(send: Send) -> Any:
     owner = getattr(send, "__self__", None)
-    if owner is None and hasattr(send, "func"):  # functools.partial, as daphne makes it
-        owner = getattr(send.func, "__self__", None)
+    if owner is None:  # daphne makes it a functools.partial
+        owner = getattr(getattr(send, "func", None), "__self__", None)
     return owner
 
 

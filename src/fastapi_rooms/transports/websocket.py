@@ -28,7 +28,7 @@ class WebSocketTransport:
 
     __slots__ = ("_receive", "_send", "_steppable", "_websocket")
 
-    def __init__(self, websocket: WebSocket[Any]) -> None:
+    def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._receive = websocket._receive
         self._send = unwrap(websocket._send)
@@ -72,7 +72,7 @@ class WebSocketTransport:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except OSError:
             raise
-        except Exception:  # noqa: BLE001 - daphne's autobahn refuses all codes but 1000 and 3000 to 4999
+        except Exception:
             if code == 1000 or code >= 3000:
                 raise
             code = 4000 if code in _COME_BACK else 1000

@@ -1,0 +1,70 @@
+# Everything runs in .venv, which the first target that needs it makes. PYTHON=python3.13 chooses another Python.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= auto
+PYTEST_ARGS ?=
+HOST ?= 127.0.0.1
+PORT ?= 8000
+comma := ,
+
+# Layers 0 to 4, where every branch is tested.
+space := $(subst ,, )
+CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closing identity options payload statistics validation \
+  inbox liveness rate send_queue ports reader writer link connection registry))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test coverage test-lowest check fix docs bench build clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("fastapi-rooms needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+$(VENV)/.%-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000
+	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.test-installed ## All tests, on real servers and in a real browser where there is one
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report --fail-under=95
+	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100
+
+test-lowest: ## The tests on the lowest versions that pyproject.toml allows
+	@test -x .venv-lowest/bin/uv || { $(PYTHON) -m venv .venv-lowest && .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv; }
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/examples --ignore tests/docs $(PYTEST_ARGS)
+
+check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/mkdocs build --quiet --strict --site-dir site
+
+fix: $(VENV)/.dev-installed ## What linters can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev-installed ## The documentation on http://127.0.0.1:8001
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+bench: $(VENV)/.test-installed ## The ratios: fan-out, idle memory, memberships
+	$(BIN)/python -m benchmarks
+
+build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery started from an empty folder
+	$(BIN)/python -m build --outdir dist
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-lowest dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
