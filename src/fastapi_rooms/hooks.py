@@ -166,6 +166,8 @@ class HookRunner:
 
 def expected_end(error: BaseException) -> Disconnect | None:
     """How an exception asks for the connection to be closed; `None` where it is an error like any other."""
+    if isinstance(error, ConnectionClosed):
+        return None  # another connection's end is no wish about this one
     if isinstance(error, InvalidMessage):
         return Disconnect(DisconnectReason.INVALID_MESSAGE, error.code, str(error))
     if isinstance(error, JoinRefused):

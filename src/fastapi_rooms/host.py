@@ -13,6 +13,7 @@ from fastapi_rooms.errors import Disconnect, DisconnectReason, InvalidMessage, W
 from fastapi_rooms.hooks import HookRunner, Hooks, UserT
 from fastapi_rooms.link import Link
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
+from fastapi_rooms.payload import Payload
 from fastapi_rooms.registry import Registry
 from fastapi_rooms.send_queue import Dropped
 from fastapi_rooms.session import Session, refusal
@@ -63,6 +64,7 @@ class ManagerHost(Generic[UserT]):
         self.limits = limits
         self.rate_limit = rate_limit
         self.heartbeat = heartbeat
+        self._beat = None if heartbeat is None else Payload.of(heartbeat.message)
         self.registry: Registry[UserT] = Registry()
         self.sessions: dict[Connection[UserT], Session[UserT]] = {}
         self.tasks = TaskOwner()
@@ -121,6 +123,7 @@ class ManagerHost(Generic[UserT]):
             limits=self.limits,
             rate_limit=self.rate_limit,
             heartbeat=self.heartbeat,
+            beat=self._beat,
         )
         connection = Connection(websocket, link, user=session.user, user_id=user_id, on_invalid=self._invalid)
         self.registry.add(connection)
@@ -188,7 +191,7 @@ class ManagerHost(Generic[UserT]):
         connection = session.connection
         self.sessions.pop(connection, None)
         if connection.link.reader.started:
-            self.past = combine(self.past, ended(connection.statistics()))
+            self.past = combine((self.past, ended(connection.statistics())))
             if connection.disconnect is not None:
                 self.disconnected[connection.disconnect.reason.value] += 1
         if not self.sessions and self._empty is not None:

@@ -52,9 +52,9 @@ class Link:
 
     __slots__ = (
         "_accepting",
+        "_beat",
         "_closer",
         "_expiry",
-        "_heartbeat",
         "_liveness",
         "_loop",
         "_owner",
@@ -79,6 +79,7 @@ class Link:
         limits: Limits,
         rate_limit: RateLimit | None,
         heartbeat: Heartbeat | None,
+        beat: Payload | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
@@ -86,7 +87,7 @@ class Link:
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._heartbeat = None if heartbeat is None else Payload.of(heartbeat.message)
+        self._beat = beat
         self._liveness: Liveness | None = None
         if heartbeat is not None or limits.idle_timeout is not None:
             self._liveness = Liveness(idle_timeout=limits.idle_timeout, heartbeat=heartbeat, now=self._loop.time())
@@ -194,6 +195,8 @@ class Link:
                 timer.cancel()
         self._timer = self._expiry = None
         self._owner.link_down()
+        if self.reader.started:
+            self.transport.retire()
         self.reader.end(keep_inbox=disconnect.reason in _KEEP_INBOX)
 
     async def _say_goodbye(self, *, flush: bool) -> None:
@@ -244,8 +247,8 @@ class Link:
         if self.reader.paused:
             self._liveness.saw(now)  # we do not read, so the client cannot show life
         verdict = self._liveness.judge(now)
-        if verdict is Verdict.BEAT and self._heartbeat is not None and self._accepting:
-            if not self.writer.offer_control(self._heartbeat):
+        if verdict is Verdict.BEAT and self._beat is not None and self._accepting:
+            if not self.writer.offer_control(self._beat):
                 self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
         elif verdict is Verdict.DEAD:
             self.shut(DisconnectReason.HEARTBEAT_TIMEOUT, CloseCode.HEARTBEAT_TIMEOUT, "no sign of life")

@@ -268,9 +268,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
     def statistics(self) -> ManagerStatistics:
         """The figures of this manager in this process; costs O(connections)."""
         host = self._host
-        total = host.past
-        for connection in host.registry:
-            total = combine(total, connection.statistics())
+        total = combine((host.past, *(connection.statistics() for connection in host.registry)))
         return ManagerStatistics(
             connections=len(host.registry),
             users=len(host.registry.users),

@@ -106,7 +106,7 @@ class Memberships:
     async def left(self, session: Session[Any]) -> None:
         """Run `on_leave` for every room that the connection was in when it ended."""
         for room, note in session.rooms.items():
-            await self._after_leave(session.connection, room, note)
+            await self._after_leave(session.connection, room, note, session.task)
 
     async def join(self, connection: Connection[Any], room: str) -> Joined:
         """Authorize and join; see `RoomManager.join`."""
@@ -178,7 +178,7 @@ class Memberships:
             await self.leave(connection, room)
 
     async def _after_leave(
-        self, connection: Connection[Any], room: str, note: object, caller: "asyncio.Task[Any] | None" = None
+        self, connection: Connection[Any], room: str, note: object, caller: "asyncio.Task[Any] | None"
     ) -> None:
         if not isinstance(note, _Stay) or note.began:
             if isinstance(note, _Stay) and note.task is not caller:

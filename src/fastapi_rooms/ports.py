@@ -45,6 +45,10 @@ class Transport(Protocol):
         """Complete the handshake."""
         ...
 
+    def retire(self) -> None:
+        """The connection has ended: only `close` and `abort` reach the peer now, and no other holder of it."""
+        ...
+
     async def close(self, *, code: int, reason: str) -> None:
         """Send the close frame. May block for as long as the peer does not read."""
         ...

@@ -81,6 +81,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         rooms: The rooms that it was in when it ended, with the note of each membership.
         on_connect_began: Whether `on_connect` was called, so that `on_disconnect` must be.
         pending: Hooks of this connection that run in tasks of their own.
+        task: The endpoint's task.
     """
 
     __slots__ = (
@@ -91,7 +92,6 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         "_grace",
         "_host",
         "_plain",
-        "_task",
         "authenticate",
         "connection",
         "expires_at",
@@ -101,6 +101,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         "room",
         "rooms",
         "subprotocol",
+        "task",
         "user",
         "user_id",
         "websocket",
@@ -133,7 +134,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         self.on_connect_began = False
         self.pending: set[asyncio.Task[None]] | None = None
         self._host = host
-        self._task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._plain = False
         self._cancelled = False
         self._endpoint_over = False
@@ -163,7 +164,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         """The connection has ended: unregister it, and give a running endpoint its grace."""
         self.rooms = self._host.unregister(self)
         grace = self._host.handler_grace
-        if self._task is not None and grace is not None and not self._endpoint_over:
+        if self.task is not None and grace is not None and not self._endpoint_over:
             self._grace = asyncio.get_running_loop().call_later(grace, self._cancel_endpoint)
 
     def link_dropped(self, dropped: Dropped) -> None:
@@ -190,7 +191,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
     async def disconnect(self, code: int, reason: str) -> None:
         """Close; in the plain style, called by the endpoint itself, finish too."""
         self.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
-        if self._plain and asyncio.current_task() is self._task:
+        if self._plain and asyncio.current_task() is self.task:
             self._stop_grace()
             await self._finish_endpoint()
         else:
@@ -205,12 +206,12 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
     async def _open_plain(self) -> Connection[UserT]:
         connection = await self._open()
         self._plain = True
-        if self._task is not None:
-            self._task.add_done_callback(self._endpoint_done)
+        if self.task is not None:
+            self.task.add_done_callback(self._endpoint_done)
         return connection
 
     async def _open(self) -> Connection[UserT]:
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
         self.connection = self._host.register(self)
         try:
             await self._host.shake_hands(self)
@@ -248,9 +249,8 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
     def _ended_with(self, error: BaseException | None) -> bool:
         """The endpoint is over: close as its end asks for; whether that end is only the connection's own."""
         self._stop_grace()
-        if self._cancelled and isinstance(error, asyncio.CancelledError) and self._task is not None:
-            self._cancelled = False
-            return self._task.uncancel() == 0
+        if isinstance(error, asyncio.CancelledError) and self._take_back_cancellation():
+            return True
         end, own = self._judge(error)
         self.link.shut(end.reason, end.code, end.text, flush=error is None)
         return own
@@ -279,9 +279,9 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
             self._grace = None
 
     def _cancel_endpoint(self) -> None:
-        if self._task is not None and not self._task.done():
+        if self.task is not None and not self.task.done():
             self._cancelled = True
-            self._task.cancel("fastapi_rooms: the connection has ended, and handler_grace is over")
+            self.task.cancel("fastapi_rooms: the connection has ended, and handler_grace is over")
 
     def _endpoint_done(self, task: "asyncio.Task[Any]") -> None:
         """Plain style: the endpoint's task ended without `disconnect`."""
@@ -295,10 +295,17 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
             await self.finish()
         except asyncio.CancelledError:
             # The grace ended in the very turn in which the endpoint did: that cancellation is ours to take back.
-            if not self._cancelled or self._task is None or self._task.uncancel() > 0:
+            if not self._take_back_cancellation():
                 raise
-            self._cancelled = False
             await self.finish()
+        self._take_back_cancellation()
+
+    def _take_back_cancellation(self) -> bool:
+        """Undo our own `cancel`, once; whether it was ours, and the only one."""
+        if not self._cancelled or self.task is None:
+            return False
+        self._cancelled = False
+        return self.task.uncancel() == 0
 
     async def _finish(self) -> None:
         try:

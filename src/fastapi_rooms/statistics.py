@@ -1,6 +1,7 @@
 """What `connection.statistics()` and `manager.statistics()` return: plain figures, safe to log or to serve."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +73,27 @@ class ManagerStatistics:
     total: ConnectionStatistics
 
 
-_GREATEST = frozenset({"high_water", "high_water_bytes", "oldest_queued_age"})
-
-
-def combine(one: ConnectionStatistics, other: ConnectionStatistics) -> ConnectionStatistics:
-    """The figures of two connections, or groups of them, taken together."""
-    values: dict[str, float] = {}
-    for field in fields(ConnectionStatistics):
-        if field.name != "dropped":
-            left, right = getattr(one, field.name), getattr(other, field.name)
-            values[field.name] = max(left, right) if field.name in _GREATEST else left + right
-    drops = Drops(
-        oldest=one.dropped.oldest + other.dropped.oldest,
-        newest=one.dropped.newest + other.dropped.newest,
-        conflated=one.dropped.conflated + other.dropped.conflated,
-        discarded=one.dropped.discarded + other.dropped.discarded,
+def combine(figures: Iterable[ConnectionStatistics]) -> ConnectionStatistics:
+    """The figures of several connections taken together: sums, and the greatest `high_water*` and age."""
+    parts = tuple(figures)
+    return ConnectionStatistics(
+        queued=sum(one.queued for one in parts),
+        queued_bytes=sum(one.queued_bytes for one in parts),
+        high_water=max((one.high_water for one in parts), default=0),
+        high_water_bytes=max((one.high_water_bytes for one in parts), default=0),
+        oldest_queued_age=max((one.oldest_queued_age for one in parts), default=0.0),
+        sent=sum(one.sent for one in parts),
+        sent_bytes=sum(one.sent_bytes for one in parts),
+        received=sum(one.received for one in parts),
+        received_bytes=sum(one.received_bytes for one in parts),
+        inbox=sum(one.inbox for one in parts),
+        dropped=Drops(
+            oldest=sum(one.dropped.oldest for one in parts),
+            newest=sum(one.dropped.newest for one in parts),
+            conflated=sum(one.dropped.conflated for one in parts),
+            discarded=sum(one.dropped.discarded for one in parts),
+        ),
     )
-    return ConnectionStatistics(dropped=drops, **values)  # type: ignore[arg-type]  # the fields' own values
 
 
 def ended(figures: ConnectionStatistics) -> ConnectionStatistics:

@@ -14,6 +14,7 @@ _KEY_TYPES: Final[Mapping[str, str]] = {
 }
 _HMAC_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _CURVES: Final = {"ES256": "P-256", "ES256K": "secp256k1", "ES384": "P-384", "ES512": "P-521"}
+_CURVE_NAMES: Final = {"ES256": "secp256r1", "ES256K": "secp256k1", "ES384": "secp384r1", "ES512": "secp521r1"}
 _RSA_BITS: Final = 2048
 
 
@@ -79,10 +80,10 @@ def load_key(
     if not isinstance(key, (str, bytes)):
         raise ConfigurationError(f"key must be str or bytes, not {type(key).__name__}")
     prepared = [_load(registry[name].prepare_key, key) for name in algorithms]
-    if None in prepared:
-        raise ConfigurationError(f"key is not a key for {', '.join(algorithms)} (PEM, or a secret for HS*)")
     given = prepared[0]
     public = _public(given)
+    if None in prepared or not all(_is_for(public, name) for name in algorithms):
+        raise ConfigurationError(f"key is not a key for {', '.join(algorithms)} (PEM, or a secret for HS*)")
     for name in algorithms:
         if not _long_enough(public, name):
             raise ConfigurationError(f"key is too short for {name}: {_advice(name)}")
@@ -140,6 +141,16 @@ def _load(load: Callable[[Any], Any], source: object) -> Any:
 
 def _public(key: Any) -> Any:
     return key.public_key() if hasattr(key, "public_key") else key
+
+
+def _is_for(key: Any, algorithm: str) -> bool:
+    # Older releases of PyJWT load any PEM for any algorithm.
+    if isinstance(key, bytes):
+        return _KEY_TYPES[algorithm] == "oct"
+    if hasattr(key, "curve"):
+        curve: str = key.curve.name
+        return _CURVE_NAMES.get(algorithm) == curve
+    return _KEY_TYPES[algorithm] == ("RSA" if hasattr(key, "key_size") else "OKP")
 
 
 def _long_enough(key: Any, algorithm: str) -> bool:

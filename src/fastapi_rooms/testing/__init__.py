@@ -22,6 +22,7 @@ from fastapi_rooms.testing.errors import (
 )
 from fastapi_rooms.testing.http import Response
 from fastapi_rooms.testing.pipe import Buffer
+from fastapi_rooms.testing.waiting import eventually
 from fastapi_rooms.testing.websocket import WebSocketSession
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "UnexpectedMessage",
     "WaitTimeout",
     "WebSocketSession",
+    "eventually",
 ]

@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Message
 
 from fastapi_rooms.testing.app_tasks import end_tasks, exception_of
 from fastapi_rooms.testing.errors import AppHung, LifespanFailed
-from fastapi_rooms.testing.pipe import Signal
 from fastapi_rooms.testing.scope import ASGI_VERSION
+from fastapi_rooms.testing.waiting import Signal
 
 
 class Lifespan:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastapi_rooms.errors import ConfigurationError
-from fastapi_rooms.testing.errors import ClientGone, Closed, WaitTimeout
+from fastapi_rooms.testing.errors import ClientGone, Closed
+from fastapi_rooms.testing.waiting import Signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,40 +34,6 @@ class Buffer:
 
 READ_AHEAD: Final = Buffer(messages=65_536, bytes=64 * 1024 * 1024)
 """What a client that does read keeps for the test; then the app's `send` blocks until the test receives."""
-
-
-class Signal:
-    """Wakes whoever waits, at every change."""
-
-    def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    def notify(self) -> None:
-        """Let every waiter look again."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait_until(self, condition: Callable[[], bool], *, awaited: str, timeout: float) -> None:
-        """Return once the condition holds; at once, without suspending, if it does already.
-
-        Raises:
-            WaitTimeout: It did not hold within `timeout` seconds.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    await self._next_change()
-        except TimeoutError:
-            raise WaitTimeout(awaited=awaited, timeout=timeout) from None
-
-    async def _next_change(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
 
 
 class _Store:

@@ -8,8 +8,9 @@ from starlette.datastructures import Headers
 from starlette.types import Message
 
 from fastapi_rooms.testing.errors import ClientGone, Closed, ProtocolViolation, Refused
-from fastapi_rooms.testing.pipe import Buffer, Pipe, Signal
+from fastapi_rooms.testing.pipe import Buffer, Pipe
 from fastapi_rooms.testing.scope import decode_headers
+from fastapi_rooms.testing.waiting import Signal
 
 MAX_REASON_BYTES: Final = 123
 """A close frame holds 125 bytes, two of which are the code (RFC 6455 §5.5)."""

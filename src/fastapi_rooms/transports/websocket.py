@@ -49,7 +49,6 @@ class WebSocketTransport:
             message = {"type": "websocket.disconnect", "code": 1006}
         if message["type"] != "websocket.receive":
             self._websocket.client_state = WebSocketState.DISCONNECTED
-            self._websocket._send = _ignore
             return Gone(message.get("code") or 1005, message.get("reason") or "")
         text: str | None = message.get("text")
         data: bytes | None = message.get("bytes")
@@ -65,9 +64,12 @@ class WebSocketTransport:
             raise
         self._websocket._receive = _refuse_to_read
 
+    def retire(self) -> None:
+        """What else is sent through the raw socket goes nowhere: closing twice is harmless."""
+        self._websocket._send = _ignore
+
     async def close(self, *, code: int, reason: str) -> None:
         """Send the close frame; see `Transport.close`."""
-        self._websocket._send = _ignore
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except OSError:
