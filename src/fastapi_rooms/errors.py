@@ -16,7 +16,8 @@ RoomsError
     ├── InvalidToken
     ├── ExpiredToken
     ├── OriginRefused
-    └── InsufficientScope
+    ├── InsufficientScope
+    └── AuthenticationUnavailable          keys or tickets are out of reach: 503 (in `fastapi_rooms.auth`)
 """
 
 from dataclasses import dataclass

@@ -33,6 +33,10 @@ class Extension(Protocol):
         """The first message named the user; raise, or end the connection, to refuse."""
         ...
 
+    def accepted(self, session: Session[Any]) -> None:
+        """The connection takes messages from now on, and so must what is broadcast to its room reach it."""
+        ...
+
     async def arrived(self, session: Session[Any]) -> None:
         """`on_connect` has run."""
         ...
@@ -152,6 +156,8 @@ class ManagerHost(Generic[UserT]):
             session.check_open()
         self.accepted += 1
         session.link.open()
+        if self.extension is not None:
+            self.extension.accepted(session)
 
     async def enter(self, session: Session[UserT]) -> None:
         """Run the hooks of arriving; they end the connection where they fail."""

@@ -98,10 +98,17 @@ class Memberships:
                 code = CloseCode.FORBIDDEN if end is None else end.code
                 session.link.shut(DisconnectReason.FORBIDDEN, code, "not allowed in this room")
 
-    async def arrived(self, session: Session[Any]) -> None:
-        """Join the room given to `connect`; it was authorized before."""
+    def accepted(self, session: Session[Any]) -> None:
+        """Make the connection a member of the room given to `connect`, before anything else is awaited."""
         if session.room is not None:
-            await self._enter(session.connection, session.room)
+            self._host.registry.join(session.connection, session.room, _Stay())
+
+    async def arrived(self, session: Session[Any]) -> None:
+        """Run the hooks of joining the room given to `connect`; it was authorized before."""
+        if session.room is not None:
+            note = self._note(session.connection, session.room)
+            if isinstance(note, _Stay):
+                await self._enter(session.connection, session.room, note)
 
     async def left(self, session: Session[Any]) -> None:
         """Run `on_leave` for every room that the connection was in when it ended."""
@@ -117,7 +124,11 @@ class Memberships:
         self._check_open(connection)
         if refused is not None:
             raise refused
-        return await self._enter(connection, room)
+        stay = _Stay()
+        if not self._host.registry.join(connection, room, stay):
+            return Joined(room=room, new=False)  # another task was quicker, while authorize ran
+        await self._enter(connection, room, stay)
+        return Joined(room=room, new=True)
 
     async def leave(self, connection: Connection[Any], room: str) -> bool:
         """Leave and run `on_leave`; see `RoomManager.leave`."""
@@ -149,11 +160,7 @@ class Memberships:
             return error
         return None if allowed else _refusal(connection, room, "not allowed")
 
-    async def _enter(self, connection: Connection[Any], room: str) -> Joined:
-        stay = _Stay()
-        if not self._host.registry.join(connection, room, stay):
-            self._check_open(connection)
-            return Joined(room=room, new=False)
+    async def _enter(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
         try:
             await self._make_active(connection, room)
             if self._note(connection, room) is stay:
@@ -169,7 +176,6 @@ class Memberships:
         if self._note(connection, room) is not stay:
             raise _refusal(connection, room, "the connection left the room while it joined")
         self._settle(connection, room)
-        return Joined(room=room, new=True)
 
     async def _undo(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
         """The joining task was cancelled: leave again."""
