@@ -1,0 +1,78 @@
+"""What every test must leave behind: nothing.
+
+A test fails at its teardown if it leaves a pending asyncio task, an error in the log of `fastapi_rooms` or
+`asyncio`, a coroutine that was never awaited, or a task whose exception nobody saw. (The last two show once they
+are collected: Python warns of the one, which `filterwarnings = error` turns into a failure; asyncio's default
+exception handler logs the other.)
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+pytest_plugins = ["pytester"]
+
+WATCHED_LOGGERS = ("fastapi_rooms", "asyncio")
+LOGGED_ERRORS_MARKER = (
+    "logged_errors(*loggers): this test logs errors on purpose, to 'fastapi_rooms' or to the loggers named"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
+
+
+class ErrorRecords(logging.Handler):
+    """Keeps what the watched loggers report as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def complain_unless(self, allowed: tuple[str, ...]) -> None:
+        errors = [self._text(record) for record in self.records if record.name.split(".")[0] not in allowed]
+        if errors:
+            pytest.fail("errors were logged:\n" + "\n".join(errors), pytrace=False)
+
+    @staticmethod
+    def _text(record: logging.LogRecord) -> str:
+        return logging.Formatter("%(name)s %(levelname)s: %(message)s").format(record)
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test, async or not: no logged errors, and no garbage that complains later."""
+    errors = ErrorRecords()
+    for name in WATCHED_LOGGERS:
+        logging.getLogger(name).addHandler(errors)
+    try:
+        yield
+        gc.collect()
+    finally:
+        for name in WATCHED_LOGGERS:
+            logging.getLogger(name).removeHandler(errors)
+    marker = request.node.get_closest_marker("logged_errors")
+    errors.complain_unless((marker.args or ("fastapi_rooms",)) if marker else ())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(request: pytest.FixtureRequest, no_error_is_left_behind: None) -> None:
+    """Async tests get a look at their loop besides, before it closes; sync tests get no loop."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("no_task_is_left_behind")
+
+
+@pytest_asyncio.fixture
+async def no_task_is_left_behind(no_error_is_left_behind: None) -> AsyncIterator[None]:
+    """Every task has ended with the test and its fixtures: this one is set up first, and torn down last."""
+    yield
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        pytest.fail("tasks were left behind:\n" + "\n".join(map(repr, tasks)), pytrace=False)
