@@ -1,0 +1,1 @@
+"""Tests of `fastapi_rooms.auth`, one file per module."""
