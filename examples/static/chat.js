@@ -1,0 +1,216 @@
+import { Live } from "./live.js";
+
+const $ = (id) => document.getElementById(id);
+const room = location.pathname.split("/").filter(Boolean).at(-1);
+const ROOMS = ["lobby", "kitchen", "workshop"];
+const TYPING_EVERY = 2_000; // ms: at most this often we tell …
+const TYPING_LASTS = 3_500; // … and for this long it is shown
+const KEPT = 300; // messages
+
+// The name outlives the page, the token does not: after a restart of the server the page signs in again by itself.
+let name = sessionStorage.getItem("name");
+let token = null;
+let people = null;
+let last = null;
+
+async function signIn() {
+  const answer = await fetch("token", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ name }),
+  });
+  if (!answer.ok) throw new Error(answer.status === 422 ? "That name will not do: 1 to 32 characters." : "The sign-in failed.");
+  return (await answer.json()).token;
+}
+
+const live = new Live(room, {
+  greeted: true,
+  protocols: async () => ["access_token", (token ??= await signIn())],
+  closed(code) {
+    if (code !== 4001 && code !== 4500) return false; // expired, or from before the server's restart
+    token = null;
+    return true;
+  },
+});
+
+// What the log shows. Everything that others wrote goes through textContent, so it stays text.
+
+function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+function time(at) {
+  const made = element("time", "", new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  made.dateTime = new Date(at * 1000).toISOString();
+  return made;
+}
+
+function append(item) {
+  const log = $("log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  log.append(item);
+  while (log.children.length > KEPT) log.firstElementChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+function notice(text, at = Date.now() / 1000) {
+  const item = element("li", "notice");
+  item.append(element("span", "", text), time(at));
+  append(item);
+  last = null;
+}
+
+function say({ from, text, at }) {
+  const first = !last || last.from !== from || at - last.at > 300;
+  const item = element("li", `said${from === name ? " mine" : ""}${first ? " first" : ""}`);
+  const who = element("div", first ? "who" : "unseen");
+  who.append(element("span", "", from), time(at));
+  item.append(who, element("p", "text", text));
+  append(item);
+  last = { from, at };
+}
+
+// Who is here. The server sends the whole list; who came and who went is the difference to the list before.
+
+function showPeople({ names, at }) {
+  if (people === null) notice(`You are in the ${room}`, at);
+  else {
+    for (const other of names) if (!people.includes(other)) notice(`${other} came in`, at);
+    for (const other of people) if (!names.includes(other)) notice(`${other} left`, at);
+  }
+  people = names;
+  $("count").textContent = names.length;
+  $("people").replaceChildren(
+    ...names.map((other) => {
+      const item = element("li", "", other);
+      if (other === name) item.append(element("span", "you", "you"));
+      return item;
+    }),
+  );
+  for (const other of typing.keys()) if (!names.includes(other)) stopsTyping(other);
+}
+
+const typing = new Map();
+
+function showTyping() {
+  const names = [...typing.keys()];
+  const subject = names.length > 3 ? "Several people are" : names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)} are` : `${names[0]} is`;
+  $("typing").textContent = names.length ? `${subject} typing…` : "";
+}
+
+function isTyping({ from }) {
+  if (from === name) return;
+  clearTimeout(typing.get(from));
+  typing.set(from, setTimeout(() => stopsTyping(from), TYPING_LASTS));
+  showTyping();
+}
+
+function stopsTyping(from) {
+  clearTimeout(typing.get(from));
+  typing.delete(from);
+  showTyping();
+}
+
+const receive = {
+  people: showPeople,
+  typing: isTyping,
+  say(message) {
+    stopsTyping(message.from);
+    say(message);
+  },
+  refused: ({ reason }) => ($("problem").textContent = `Not sent: ${reason}`),
+};
+
+live.addEventListener("message", ({ detail }) => {
+  const message = JSON.parse(detail);
+  receive[message.type]?.(message);
+});
+
+let wasLive = false;
+live.addEventListener("state", ({ detail }) => {
+  const isLive = detail === "live";
+  $("send").disabled = !isLive;
+  $("room").toggleAttribute("data-stale", !isLive);
+  if (wasLive && !isLive && detail !== "idle") notice("Connection lost. What is said meanwhile will not be shown here");
+  if (!isLive) people = null;
+  wasLive = isLive;
+});
+
+// Writing
+
+let toldTyping = -Infinity;
+$("text").addEventListener("input", () => {
+  $("problem").textContent = "";
+  if (!$("text").value.trim() || performance.now() - toldTyping < TYPING_EVERY) return;
+  if (live.send(JSON.stringify({ type: "typing" }))) toldTyping = performance.now();
+});
+
+$("text").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("say").requestSubmit();
+});
+
+$("say").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  if (!text || !live.send(JSON.stringify({ type: "say", text }))) return;
+  $("text").value = "";
+  toldTyping = -Infinity;
+  $("log").scrollTop = $("log").scrollHeight;
+  $("text").focus();
+});
+
+// Coming in, changing rooms, leaving
+
+$("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  name = $("name").value.trim();
+  try {
+    token = await signIn();
+  } catch (error) {
+    $("sign-in-problem").textContent = error.message;
+    return;
+  }
+  sessionStorage.setItem("name", name);
+  enter();
+  $("text").focus();
+});
+
+$("sign-out").addEventListener("click", () => {
+  sessionStorage.removeItem("name");
+  location.reload();
+});
+
+$("go").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.assign($("other").value);
+});
+
+function enter() {
+  $("door").hidden = true;
+  $("room").hidden = false;
+  document.querySelector("live-state").hidden = false;
+  live.start();
+}
+
+for (const other of ROOMS.includes(room) ? ROOMS : [room, ...ROOMS]) {
+  const link = element("a", "", other);
+  link.href = other;
+  if (other === room) link.setAttribute("aria-current", "page");
+  const item = element("li", "");
+  item.append(link);
+  $("rooms").append(item);
+}
+$("title").textContent = room;
+$("enter").textContent = `Enter the ${room}`;
+document.title = `${room} · chat · fastapi-rooms`;
+document.querySelector("live-state").watch(live);
+if (name) enter();
+else {
+  $("door").hidden = false;
+  $("name").focus();
+}

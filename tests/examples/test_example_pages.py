@@ -1,0 +1,368 @@
+"""The examples in a real browser: two pages at once, a restart of the server, a phone, dark and light."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gallery_process import GalleryProcess
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+from stalled_client import StalledClient, sign_in
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+]
+PHONE = ViewportSize(width=390, height=844)
+DESKTOP = ViewportSize(width=1440, height=900)
+BACK_WITHIN = 20_000
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here; ROOMS_CHROMIUM may name one"
+)
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
+    with GalleryProcess(tmp_path_factory.mktemp("elsewhere")) as process:
+        yield process
+    assert "Traceback" not in process.log, process.log
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.fail("CI is set, and there is no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Pages:
+    """Opens pages of the gallery, and keeps what they complain about."""
+
+    def __init__(self, context: BrowserContext, base: str) -> None:
+        self.complaints: list[str] = []
+        self.context = context
+        self._base = base
+
+    def open(self, path: str) -> Page:
+        page = self.context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self._base + path)
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def open_live(self, path: str) -> Page:
+        page = self.open(path)
+        is_live(page)
+        return page
+
+    def enter(self, room: str, name: str) -> Page:
+        page = self.open(f"/chat/{room}")
+        page.get_by_label("Your name").fill(name)
+        page.get_by_label("Your name").press("Enter")
+        is_live(page)
+        return page
+
+
+OpenPages = Callable[..., Pages]
+
+
+@pytest.fixture
+def pages(browser: Browser, gallery: GalleryProcess) -> Iterator[Pages]:
+    context = browser.new_context(viewport=DESKTOP)
+    opened = Pages(context, gallery.url)
+    yield opened
+    context.close()
+    assert opened.complaints == []
+
+
+def is_live(page: Page, *, timeout: float = 10_000) -> None:
+    expect(page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
+
+
+def say(page: Page, text: str) -> None:
+    page.get_by_label("Message", exact=True).fill(text)
+    page.get_by_label("Message", exact=True).press("Enter")
+
+
+def has_heard(page: Page, text: str) -> None:
+    expect(page.locator("#log .text", has_text=text)).to_have_count(1)
+
+
+def people(page: Page, *names: str) -> None:
+    expect(page.locator("#people li")).to_contain_text(list(names))
+    expect(page.locator("#people li")).to_have_count(len(names))
+
+
+def notice(page: Page, text: str) -> None:
+    found = page.locator("#log .notice", has_text=text)
+    expect(found).to_have_count(1)
+    expect(found.locator("time")).to_have_text(re.compile(r"\d\d:\d\d"))
+
+
+def test_what_is_said_on_one_page_appears_on_the_other_as_text_and_nothing_else(pages: Pages) -> None:
+    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+    say(ada, "<b onclick='alert(1)'>hello</b>")
+    has_heard(grace, "<b onclick='alert(1)'>hello</b>")
+    expect(grace.locator("#log .who").last).to_contain_text("Ada")
+    expect(grace.locator("#log b")).to_have_count(0)
+    say(grace, "hello back")
+    has_heard(ada, "hello back")
+
+
+def test_the_list_of_people_and_the_notices_follow_who_comes_and_goes(pages: Pages) -> None:
+    ada = pages.enter("lobby", "Ada")
+    people(ada, "Ada")
+    grace = pages.enter("lobby", "Grace")
+    people(ada, "Ada", "Grace")
+    people(grace, "Ada", "Grace")
+    notice(ada, "Grace came in")
+    grace.close()
+    people(ada, "Ada")
+    notice(ada, "Grace left")
+
+
+def test_two_tabs_of_one_user_are_one_person(pages: Pages) -> None:
+    grace = pages.enter("lobby", "Grace")
+    first, second = pages.enter("lobby", "Ada"), pages.enter("lobby", "Ada")
+    people(second, "Ada", "Grace")
+    people(grace, "Ada", "Grace")
+    second.close()
+    say(first, "one tab less")
+    has_heard(grace, "one tab less")
+    people(grace, "Ada", "Grace")
+    expect(grace.locator("#log .notice", has_text="Ada left")).to_have_count(0)
+
+
+def test_others_see_who_is_typing_until_the_message_is_there(pages: Pages) -> None:
+    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+    ada.get_by_label("Message", exact=True).press_sequentially("hm")
+    expect(grace.locator("#typing")).to_have_text("Ada is typing…")
+    expect(ada.locator("#typing")).to_have_text("")
+    say(ada, "hm.")
+    expect(grace.locator("#typing")).to_have_text("")
+
+
+def test_two_rooms_do_not_mix(pages: Pages) -> None:
+    lobby, kitchen = pages.enter("lobby", "Ada"), pages.enter("kitchen", "Grace")
+    people(lobby, "Ada")
+    people(kitchen, "Grace")
+    say(kitchen, "only for the kitchen")
+    has_heard(kitchen, "only for the kitchen")
+    say(lobby, "only for the lobby")
+    has_heard(lobby, "only for the lobby")
+    expect(lobby.get_by_text("only for the kitchen")).to_have_count(0)
+
+
+def test_going_to_another_room_needs_no_second_sign_in_and_signing_out_ends_it(pages: Pages) -> None:
+    page = pages.enter("lobby", "Ada")
+    page.get_by_role("link", name="workshop").click()
+    expect(page.get_by_role("heading", name="workshop")).to_be_visible()
+    is_live(page)
+    people(page, "Ada")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your name")).to_be_focused()
+
+
+def test_a_stalled_client_among_them_is_noticed_by_nobody_and_closed(
+    pages: Pages, gallery: GalleryProcess
+) -> None:
+    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+    with StalledClient(gallery.port, room="lobby", name="Stalled"):
+        people(ada, "Ada", "Grace", "Stalled")
+        longest = flood(gallery, ada, grace)
+        people(ada, "Ada", "Grace")
+    assert longest < 4.0, (
+        f"a message took {longest:.2f} s"
+    )  # waiting for the stalled one would take 5: send_timeout
+
+
+def flood(gallery: GalleryProcess, ada: Page, grace: Page) -> float:
+    """More than any socket buffer takes, while two pages talk in the same room; their longest wait, in seconds."""
+    longest, block = 0.0, "…" * 4000
+    for number in range(14):
+        token = sign_in(gallery.port, f"Flood {number}")
+        url = f"ws://127.0.0.1:{gallery.port}/chat/lobby"
+        with connect(
+            url, subprotocols=[Subprotocol("access_token"), Subprotocol(token)], max_queue=None
+        ) as sender:
+            for _ in range(35):
+                sender.send(f'{{"type": "say", "text": "{block}"}}')
+            began = time.monotonic()
+            say(ada, f"still here, {number}?")
+            has_heard(grace, f"still here, {number}?")
+            longest = max(longest, time.monotonic() - began)
+    return longest
+
+
+def test_the_echo_page_times_text_json_and_bytes(pages: Pages) -> None:
+    page = pages.open_live("/echo/")
+    for kind in ("Text", "JSON", "Binary"):
+        page.locator(".kinds").get_by_text(kind).click()
+        page.get_by_role("button", name="Send").click()
+        latest = page.locator("#log li").first
+        expect(latest).to_contain_text(kind.lower())
+        expect(latest.locator(".time")).to_have_text(re.compile(r"^same, [\d.]+ ms$"))
+    expect(page.locator("#latest")).to_have_text(re.compile(r"^[\d.]+$"))
+    expect(page.locator("#times .line")).to_have_attribute("d", re.compile(r"L"))
+
+
+def test_the_echo_page_says_what_is_not_json_instead_of_sending_it(pages: Pages) -> None:
+    page = pages.open_live("/echo/")
+    page.locator(".kinds").get_by_text("JSON").click()
+    page.locator("#json").fill("{oh no")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("That is not JSON")
+    expect(page.locator("#log li")).to_have_count(0)
+
+
+def test_the_dashboard_moves_and_its_producer_stops_after_the_last_viewer(pages: Pages) -> None:
+    state = pages.context.request
+    first, second = pages.open_live("/dashboard/"), pages.open_live("/dashboard/")
+    expect(first.locator("#cpu")).to_have_text(re.compile(r"^[\d.]+$"))
+    expect(first.locator("#viewers")).to_have_text("2 viewers are")
+    before = first.locator("#clock").inner_text()
+    expect(first.locator("#clock")).not_to_have_text(before)
+    for chart in ("cpu", "memory", "network", "answer"):
+        expect(first.locator(f"#{chart}-chart .line").first).to_have_attribute("d", re.compile(r"^M.+L"))
+    assert first.evaluate(PAINTED), "the canvas of the cores is blank"
+    assert state.get(first.url + "state").json() == {"viewers": 2, "producing": True}
+    url = first.url
+    first.close()
+    expect(second.locator("#viewers")).to_have_text("One viewer is")
+    second.close()
+    idle = pages.open("/")
+    idle.wait_for_function(IS_IDLE, arg=url + "state")
+
+
+IS_IDLE = """async (url) => {
+    const { viewers, producing } = await (await fetch(url)).json();
+    return viewers === 0 && !producing;
+}"""
+PAINTED = """() => {
+    const canvas = document.querySelector("heat-rows canvas");
+    return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0);
+}"""
+
+
+def test_every_page_comes_back_by_itself_when_the_server_was_restarted(
+    browser: Browser, gallery: GalleryProcess
+) -> None:
+    context = browser.new_context()
+    pages = Pages(context, gallery.url)  # a browser logs refused connections as errors: these are not counted
+    echo, dashboard = pages.open_live("/echo/"), pages.open_live("/dashboard/")
+    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+    open_pages = (echo, dashboard, ada, grace)
+    gallery.stop()
+    for page in open_pages:
+        expect(page.locator("live-state")).not_to_have_attribute("data-state", "live")
+    expect(ada.get_by_role("button", name="Send")).to_be_disabled()
+    gallery.start()
+    for page in open_pages:
+        is_live(page, timeout=BACK_WITHIN)
+    people(ada, "Ada", "Grace")
+    say(ada, "we are back")
+    has_heard(grace, "we are back")
+    echo.get_by_role("button", name="Send").click()
+    expect(echo.locator("#log li .time").first).to_have_text(re.compile("^same"))
+    before = dashboard.locator("#clock").inner_text()
+    expect(dashboard.locator("#clock")).not_to_have_text(before)
+    context.close()
+
+
+def test_a_page_that_may_not_come_back_says_why_and_offers_a_button(pages: Pages) -> None:
+    page = pages.open_live("/echo/")
+    page.evaluate("() => { document.getElementById('text').value = 'x'.repeat(70000) }")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("live-state")).to_have_attribute("data-state", "ended")
+    expect(page.locator("live-state")).to_contain_text("Closed")
+    page.get_by_role("button", name="Connect again").click()
+    is_live(page)
+
+
+def test_the_gallery_leads_to_each_example_and_to_its_source(pages: Pages) -> None:
+    page = pages.open("/")
+    for name, heading in (
+        ("Echo", "There and back"),
+        ("Chat", "Who is at the door?"),
+        ("Dashboard", "This machine"),
+    ):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        page.get_by_role("link", name="fastapi-rooms").click()
+        page.get_by_role("link", name=f"Source of {name.lower()}").click()
+        expect(page.locator(".line").first).to_contain_text(f'"""{name}:')
+        page.get_by_role("link", name="fastapi-rooms").click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_pages_fit_their_window_and_are_legible(
+    browser: Browser, gallery: GalleryProcess, tmp_path: Path, scheme: str, viewport: ViewportSize
+) -> None:
+    context = browser.new_context(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light")
+    pages = Pages(context, gallery.url)
+    ada = pages.enter("lobby", "Ada")
+    say(ada, "A word of a length that nobody would want to wrap: " + "long" * 60)
+    shown = {"chat": ada, "echo": pages.open_live("/echo/"), "dashboard": pages.open_live("/dashboard/")}
+    shown |= {
+        "gallery": pages.open("/"),
+        "source": pages.open("/source/chat.py"),
+        "door": pages.open("/chat/lobby"),
+    }
+    for name, page in shown.items():
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
+        assert page.evaluate(TOO_FAINT) == [], f"{name}: contrast below 4.5 (WCAG 2.2, 1.4.3)"
+        assert page.screenshot(path=tmp_path / f"{name}.png")
+    context.close()
+    assert pages.complaints == []
+
+
+TOO_FAINT = """() => {
+    const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const linear = (share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+    const weights = [0.2126, 0.7152, 0.0722];
+    const light = (colour) => weights.reduce((sum, weight, part) => sum + weight * linear(colour[part] / 255), 0);
+    const ground = (element) => {
+        for (; element; element = element.parentElement) {
+            const colour = parse(getComputedStyle(element).backgroundColor);
+            if (colour.length < 4 || colour[3] > 0) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const faint = [];
+    for (const element of document.body.querySelectorAll("*")) {
+        const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+        const text = texts.map((node) => node.data.trim()).join("");
+        if (!text || element.closest(":disabled, [hidden]") || !element.checkVisibility()) continue;
+        const pair = [parse(getComputedStyle(element).color), ground(element)].map(light);
+        const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        if (contrast < 4.5) faint.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
+    }
+    return faint;
+}"""
