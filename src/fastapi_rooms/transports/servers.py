@@ -15,7 +15,7 @@ _MAX_LAYERS: Final = 16
 _STEPPABLE: Final = ("uvicorn.", "hypercorn.", "daphne.", "fastapi_rooms.testing.")
 """Modules whose `send` knows nothing of the task it runs in; the conformance suite decides."""
 
-_TRANSPARENT: Final = frozenset({"starlette._exception_handler"})
+_TRANSPARENT: Final = frozenset({"starlette._exception_handler", "starlette.middleware.sessions"})
 """Modules whose wrappers of `send` do nothing for a WebSocket but pass the message on."""
 
 
@@ -42,8 +42,11 @@ def is_steppable(send: Send) -> bool:
 
 
 def find_transport(send: Send) -> asyncio.WriteTransport | None:
-    """The asyncio transport under an unwrapped `send`, where the server is one that has it in reach."""
-    owner = _owner(send)
+    """The asyncio transport under `send`, where the server is one that has it in reach.
+
+    It looks below any wrapper that closes over a `send`: aborting needs nobody's consent.
+    """
+    owner = _owner(_innermost(send))
     for path in _TRANSPORT_PATHS:
         found = owner
         for step in path:
@@ -51,6 +54,15 @@ def find_transport(send: Send) -> asyncio.WriteTransport | None:
         if _looks_like_a_transport(found):
             return cast("asyncio.WriteTransport", found)
     return None
+
+
+def _innermost(send: Send) -> Send:
+    for _ in range(_MAX_LAYERS):
+        inner = _closed_over(send, "send")
+        if not callable(inner):
+            break
+        send = inner
+    return send
 
 
 def _owner(send: Send) -> Any:
