@@ -36,19 +36,19 @@ def fan_out(
     key: str | None = None,
     exclude: Exclude = (),
     exclude_users: str | Collection[str] = (),
-) -> tuple[Delivery, bool]:
+) -> tuple[Delivery, float | None]:
     """Offer a message to each recipient. Synchronous: no client is waited for.
 
     Returns:
-        What became of it, and whether some queue is more than half full, so that the caller should let the
-        writers run.
+        What became of it, and, where some queue is more than half full, for how many seconds (0: one turn of
+        the loop) the caller should let the writers run.
     """
     excluded = frozenset((exclude,) if isinstance(exclude, Connection) else exclude)
     users = (exclude_users,) if isinstance(exclude_users, str) else exclude_users
     if excluded or users:
         recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
     queued = dropped = closed = 0
-    crowded = False
+    pause: float | None = None
     for connection in recipients:
         link = connection.link
         offer = link.deliver(payload, overflow, scope, key)
@@ -58,6 +58,6 @@ def fan_out(
             dropped += 1
         elif offer is Offer.OVERFLOWED:
             closed += 1
-        if not crowded and not link.writer.idle:
-            crowded = link.writer.queue.over_half
-    return Delivery(queued=queued, dropped=dropped, closed=closed), crowded
+        if not link.writer.idle and (wanted := link.pause_wanted()) is not None:
+            pause = wanted if pause is None else max(pause, wanted)
+    return Delivery(queued=queued, dropped=dropped, closed=closed), pause

@@ -21,6 +21,9 @@ Status = Literal["connecting", "connected", "disconnected"]
 BROKEN_GRACE: Final = 1.0
 """Seconds that the reader has to say why, after a write failed."""
 
+_STALLED_AFTER: Final = 0.05
+"""Seconds in flight after which a message is not expected to be taken in the next turn either."""
+
 _KEEP_INBOX: Final = frozenset({DisconnectReason.CLIENT, DisconnectReason.SHUTDOWN})
 
 
@@ -116,7 +119,9 @@ class Link:
     def start(self) -> None:
         """The handshake is complete: read, and watch the client's life."""
         self.reader.start()
-        self._watch()
+        if self._liveness is not None:
+            self._liveness.saw(self._loop.time())
+            self._watch(self._liveness)
 
     def open(self) -> None:
         """Take messages from now on; nothing happens where the link has ended already."""
@@ -134,6 +139,16 @@ class Link:
         if offer is Offer.OVERFLOWED:
             self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
         return offer
+
+    def pause_wanted(self) -> float | None:
+        """Seconds for which a busy producer should let this link's writer run; `None`: it need not.
+
+        Only a queue more than half full wants it, and only while it moves: a stalled client slows nobody.
+        """
+        writer = self.writer
+        if not writer.queue.over_half or self._loop.time() - writer.blocked_since > _STALLED_AFTER:
+            return None
+        return self.transport.turn
 
     async def send(self, payload: Payload) -> bool:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""
@@ -235,23 +250,26 @@ class Link:
         reason = DisconnectReason.SEND_TIMEOUT if was_write else DisconnectReason.SLOW_CONSUMER
         self.shut(reason, CloseCode.SLOW_CONSUMER, "messages were not read in time")
 
-    def _watch(self) -> None:
-        due = None if self._liveness is None else self._liveness.due()
+    def _watch(self, liveness: Liveness) -> None:
+        due = liveness.due()
         if due is not None and self.disconnect is None:
-            self._timer = self._loop.call_at(due, self._check_life)
+            self._timer = self._loop.call_at(due, self._check_life, liveness)
 
-    def _check_life(self) -> None:
-        if self._liveness is None:
-            return
+    def _check_life(self, liveness: Liveness) -> None:
         now = self._loop.time()
         if self.reader.paused:
-            self._liveness.saw(now)  # we do not read, so the client cannot show life
-        verdict = self._liveness.judge(now)
-        if verdict is Verdict.BEAT and self._beat is not None and self._accepting:
-            if not self.writer.offer_control(self._beat):
-                self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
+            liveness.saw(now)  # we do not read, so the client cannot show life
+        verdict = liveness.judge(now)
+        if verdict is Verdict.BEAT:
+            self._send_heartbeat(liveness, now)
         elif verdict is Verdict.DEAD:
             self.shut(DisconnectReason.HEARTBEAT_TIMEOUT, CloseCode.HEARTBEAT_TIMEOUT, "no sign of life")
         elif verdict is Verdict.IDLE:
             self.shut(DisconnectReason.IDLE_TIMEOUT, CloseCode.HEARTBEAT_TIMEOUT, "idle for too long")
-        self._watch()
+        self._watch(liveness)
+
+    def _send_heartbeat(self, liveness: Liveness, now: float) -> None:
+        if self._beat is None or not self._accepting:
+            liveness.saw(now)  # nothing is asked, so no answer is due
+        elif not self.writer.offer_control(self._beat):
+            self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")

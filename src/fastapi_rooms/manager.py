@@ -355,7 +355,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
         payload = Payload.of(message)
         check_size(payload, self.queue)
         self._host.check_loop()
-        delivery, crowded = fan_out(
+        delivery, pause = fan_out(
             recipients,
             payload,
             overflow=self.overflow if overflow is None else overflow,
@@ -364,8 +364,8 @@ class ConnectionManager(Hooks[UserT, MessageT]):
             exclude=exclude,
             exclude_users=exclude_users,
         )
-        if crowded:
-            await asyncio.sleep(0)  # a busy producer must not starve the writers
+        if pause is not None:
+            await asyncio.sleep(pause)  # a busy producer must not starve the writers
         return delivery
 
     def _from_thread(

@@ -21,6 +21,11 @@ class Gone:
 class Transport(Protocol):
     """How bytes reach one client. Adapters live in `fastapi_rooms.transports`."""
 
+    @property
+    def turn(self) -> float:
+        """Seconds in which a write that had to wait may progress; 0: one turn of the event loop is enough."""
+        ...
+
     def write(self, payload: Payload) -> Awaitable[None] | None:
         """Write one message without waiting.
 

@@ -21,9 +21,10 @@ def parse_json(message: str | bytes, model: Any = None) -> Any:
     if isinstance(message, bytes):
         raise InvalidMessage(detail="text expected, binary received", code=CloseCode.UNSUPPORTED_DATA)
     try:
+        encoded = message.encode()  # lone surrogates end here, as a ValueError
         if model is None:
-            return from_json(message, allow_inf_nan=False)
-        return _adapter(model).validate_json(message)
+            return from_json(encoded, allow_inf_nan=False)
+        return _adapter(model).validate_json(encoded)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])

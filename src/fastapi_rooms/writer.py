@@ -31,6 +31,10 @@ class Writer:
         on_stuck: Called when one write, or a waiting sender, took longer than `limits.send_timeout`; the
             argument says whether it was a write.
         on_episode: Called with what was dropped when an overflow episode ends.
+
+    Attributes:
+        queue: What waits.
+        blocked_since: When the last write that had to wait began to, on the loop's clock.
     """
 
     __slots__ = (
@@ -42,6 +46,7 @@ class Writer:
         "_task",
         "_transport",
         "_waiting",
+        "blocked_since",
         "queue",
     )
 
@@ -62,6 +67,7 @@ class Writer:
         self._on_episode = on_episode
         self._open = True
         self._task: asyncio.Task[None] | None = None
+        self.blocked_since = 0.0
         self._waiting: deque[tuple[asyncio.Future[bool], Payload]] | None = None
 
     @property
@@ -144,7 +150,8 @@ class Writer:
             self.queue.sent_bytes += payload.size
             return True
         loop = asyncio.get_running_loop()
-        self.queue.begin(payload, now=loop.time())
+        self.blocked_since = loop.time()
+        self.queue.begin(payload, now=self.blocked_since)
         self._task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
         return True
 
@@ -167,6 +174,7 @@ class Writer:
     async def _wait(self, pending: Awaitable[None]) -> None:
         timeout = self._limits.send_timeout
         timer = None
+        self.blocked_since = asyncio.get_running_loop().time()
         if timeout is not None:
             timer = asyncio.get_running_loop().call_later(timeout, self._on_stuck, True)  # noqa: FBT003 - as above
         try:

@@ -16,6 +16,9 @@ from fastapi_rooms.transports.stepping import step
 
 logger = logging.getLogger("fastapi_rooms")
 
+_FOREIGN_TURN: Final = 0.001
+"""Granian's own threads finish each send: they need time, and turns of our loop give them none."""
+
 _COME_BACK: Final = frozenset(code.value for code in CloseCode if code.reconnect)
 
 
@@ -26,13 +29,14 @@ class WebSocketTransport:
     methods, and closing it is harmless once the connection has ended.
     """
 
-    __slots__ = ("_receive", "_send", "_steppable", "_websocket")
+    __slots__ = ("_receive", "_send", "_steppable", "_websocket", "turn")
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._receive = websocket._receive
         self._send = unwrap(websocket._send)
         self._steppable = is_steppable(self._send)
+        self.turn = 0.0 if self._steppable else _FOREIGN_TURN
 
     def write(self, payload: Payload) -> Awaitable[None] | None:
         """Pass one message to the server; see `Transport.write`."""

@@ -1,0 +1,1 @@
+"""The cases that must hold on every ASGI server: real processes, real sockets, one application."""

@@ -1,0 +1,113 @@
+"""The managers of the application under test: one for each case, all with deadlines scaled down."""
+
+import asyncio
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from fastapi_rooms import (
+    Connection,
+    Disconnect,
+    Heartbeat,
+    Limits,
+    Overflow,
+    QueueLimits,
+    RateLimit,
+)
+
+from .recording import Recorded, record
+
+SEND_TIMEOUT: Final = 1.0
+CLOSE_TIMEOUT: Final = 0.5
+HANDLER_GRACE: Final = 1.0
+HOOK_TIMEOUT: Final = 1.0
+HEARTBEAT: Final = Heartbeat(interval=0.5, timeout=0.5, message="still there?")
+QUEUE_MESSAGES: Final = 64
+QUEUE_BYTES: Final = 512 * 1024
+MESSAGE_BYTES: Final = 4096
+
+_LIMITS: Final = Limits(handler_grace=HANDLER_GRACE, hook_timeout=HOOK_TIMEOUT)
+_QUEUE: Final = QueueLimits(
+    messages=QUEUE_MESSAGES, bytes=QUEUE_BYTES, send_timeout=SEND_TIMEOUT, close_timeout=CLOSE_TIMEOUT
+)
+_PATIENT_QUEUE: Final = QueueLimits(messages=QUEUE_MESSAGES, send_timeout=30.0, close_timeout=CLOSE_TIMEOUT)
+_LONG_QUEUE: Final = QueueLimits(send_timeout=5.0, close_timeout=CLOSE_TIMEOUT)
+
+
+class Said(BaseModel):
+    """A message with a field that can be wrong."""
+
+    text: str
+    times: int = 1
+
+
+class Strict(Recorded):
+    """Serves `Said` messages only, and answers each."""
+
+    message_model = Said
+
+    async def on_message(self, connection: Connection[Any], message: Said) -> None:
+        await connection.send(message)
+
+
+class Fragile(Recorded):
+    """The user `hang:on_join` has an `on_join` that hangs, and `raise:on_join` has one that raises."""
+
+    async def _perhaps_fail(self, connection: Connection[Any], hook: str) -> None:
+        match (connection.user_id or "").split(":"):
+            case ["hang", name, *_] if name == hook:
+                record(self.label, f"{hook} hangs", connection)
+                await asyncio.sleep(3600)
+            case ["raise", name, *_] if name == hook:
+                raise RuntimeError(f"{hook} fails on purpose")
+
+    async def authorize(self, connection: Connection[Any], room: str) -> bool:
+        await self._perhaps_fail(connection, "authorize")
+        return room != "forbidden"
+
+    async def on_connect(self, connection: Connection[Any]) -> None:
+        await super().on_connect(connection)
+        await self._perhaps_fail(connection, "on_connect")
+
+    async def on_join(self, connection: Connection[Any], room: str) -> None:
+        await super().on_join(connection, room)
+        await self._perhaps_fail(connection, "on_join")
+
+    async def on_message(self, connection: Connection[Any], message: Any) -> None:
+        await self._perhaps_fail(connection, "on_message")
+        if message == "leave":
+            for room in tuple(connection.rooms):
+                await self.leave(connection, room)
+        await connection.send({"echo": message})
+
+    async def on_leave(self, connection: Connection[Any], room: str) -> None:
+        await super().on_leave(connection, room)
+        await self._perhaps_fail(connection, "on_leave")
+
+    async def on_disconnect(self, connection: Connection[Any], disconnect: Disconnect) -> None:
+        await super().on_disconnect(connection, disconnect)
+        await self._perhaps_fail(connection, "on_disconnect")
+
+
+MANAGERS: dict[str, Recorded] = {
+    "stall-drop": Recorded(queue=_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),
+    "stall-close": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "stall-await": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "heartbeat": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=HEARTBEAT),
+    "pings": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "leave": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
+    "ends": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "auth": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "few": Recorded(queue=_QUEUE, limits=Limits(connections=2, connections_per_user=1)),
+    "first": Recorded(queue=_QUEUE, limits=Limits(authentication_timeout=1.0)),
+    "expiry": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "plain": Recorded(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
+    "strict": Strict(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
+    "rated": Recorded(queue=_QUEUE, limits=_LIMITS, rate_limit=RateLimit(rate=5, burst=10)),
+    "shutdown": Recorded(queue=_PATIENT_QUEUE, limits=_LIMITS),
+    "churn": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
+    "fragile": Fragile(queue=_QUEUE, limits=_LIMITS),
+    "bursts": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
+}
+for _label, _manager in MANAGERS.items():
+    _manager.label = _label

@@ -1,0 +1,41 @@
+"""Case 6: the connection ends when its token does, unless the token is refreshed in time."""
+
+import asyncio
+import time
+
+import pytest
+
+from .auth_endpoints import token
+from .watch import Watch
+from .wire import Client, Closed, connected
+
+LIFE = 2.0
+
+
+async def _last_tick(client: Client, *, until: float) -> Closed | None:
+    while time.time() < until:
+        if isinstance(message := await client.receive(timeout=2), Closed):
+            return message
+        assert message == "tick"
+    return None
+
+
+async def test_a_token_that_expires_ends_its_connection_then_and_a_refreshed_one_does_not(
+    watch: Watch,
+) -> None:
+    expires_at = time.time() + LIFE
+    headers = [("Authorization", f"Bearer {token(expires_in=LIFE)}")]
+
+    async def expires() -> None:
+        async with connected(watch.port, "/expiring", headers=headers) as client:
+            closed = await _last_tick(client, until=expires_at + 2)
+            assert closed is not None
+            assert closed.code == 4001
+            assert time.time() == pytest.approx(expires_at, abs=0.3)
+
+    async def refreshed() -> None:
+        async with connected(watch.port, "/expiring?refresh_after=0.5", headers=headers) as client:
+            assert await _last_tick(client, until=expires_at + 1) is None
+            await client.close()
+
+    await asyncio.gather(expires(), refreshed())

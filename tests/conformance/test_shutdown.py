@@ -1,0 +1,96 @@
+"""Case 8: SIGTERM, and `--reload`, with sockets open."""
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from .managers import HANDLER_GRACE
+from .servers import UVICORN, Server, ServerKind
+from .watch import State, Watch
+from .wire import Client, Closed
+
+SLEEPING = 10
+HEALTHY = 89
+SLACK = 1.5
+
+
+async def _populate(watch: Watch, *, healthy: int, sleeping: int) -> tuple[list[Client], Client]:
+    """Clients that read, some of them in handlers that sleep, and one that is stalled."""
+    clients = []
+    for _ in range(healthy):
+        client = await Client.connect(watch.port, "/echo/shutdown?user=healthy")
+        assert await client.receive() == "hello"
+        clients.append(client)
+    for _ in range(sleeping):
+        client = await Client.connect(watch.port, "/work/shutdown?user=sleeping")
+        await client.send("60 seconds")
+        clients.append(client)
+    stalled = await Client.connect(
+        watch.port, "/awaits/shutdown?messages=2000&size=16384&user=stalled", small=True
+    )
+    await watch.until(
+        lambda now: (
+            now["connections"]["shutdown"] == healthy + sleeping + 1
+            and sum(entry["event"] == "works" for entry in now["events"]["shutdown"]) == sleeping
+        )
+    )
+    return clients, stalled
+
+
+async def test_sigterm_tells_every_healthy_client_and_the_process_is_gone_in_time(
+    kind: ServerKind, tmp_path: Path
+) -> None:
+    server = Server(kind, directory=tmp_path)
+    try:
+        clients, stalled = await _populate(Watch(server, {}), healthy=HEALTHY, sleeping=SLEEPING)
+        allowed = HANDLER_GRACE + kind.graceful + SLACK
+        started = time.monotonic()
+        server.terminate()
+        gone = asyncio.create_task(asyncio.to_thread(server.gone, timeout=allowed + 10))
+        closed = await asyncio.gather(*(client.receive_close(timeout=allowed + 10) for client in clients))
+        assert await gone, f"still running after {allowed + 10} s: {server.log()[-3000:]}"
+        took = time.monotonic() - started
+        for client in (*clients, stalled):
+            client.socket.close()
+    finally:
+        server.stop()
+    assert took <= allowed, f"gone after {took:.2f} s, allowed {allowed} s: {server.log()[-3000:]}"
+    assert closed == [Closed(kind.shutdown_code)] * (HEALTHY + SLEEPING)
+    assert not server.complaints()
+
+
+@pytest.mark.xdist_group("uvicorn, own process")
+async def test_reload_restarts_uvicorn_with_sockets_open(tmp_path: Path) -> None:
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    (watched / "module.py").write_text("VALUE = 1\n")
+    server = Server(UVICORN, directory=tmp_path, extra=["--reload", "--reload-dir", str(watched)])
+    try:
+        watch = Watch(server, {})
+        old = (await watch.state())["pid"]
+        clients, stalled = await _populate(watch, healthy=10, sleeping=2)
+        (watched / "module.py").write_text("VALUE = 2\n")
+        closed = await asyncio.gather(*(client.receive_close() for client in clients))
+        assert closed == [Closed(1012)] * 12
+        new = await _another_process(watch, old)
+        assert new["connections"]["shutdown"] == 0
+        again = await Client.connect(server.port, "/echo/shutdown?user=again")
+        assert await again.receive() == "hello"
+        for client in (*clients, stalled, again):
+            client.socket.close()
+    finally:
+        server.stop()
+
+
+async def _another_process(watch: Watch, old: int) -> State:
+    deadline = time.monotonic() + 10
+    while True:
+        with suppress(OSError, TimeoutError):
+            state = await watch.state()
+            if state["pid"] != old:
+                return state
+        assert time.monotonic() < deadline, watch.server.log()[-3000:]
+        await asyncio.sleep(0.05)
