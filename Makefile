@@ -64,7 +64,9 @@ bench: $(VENV)/.test-installed ## The ratios: fan-out, idle memory, memberships
 	$(BIN)/python -m benchmarks
 
 build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery started from an empty folder
+	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+	.ci/try-wheel $(PYTHON) dist/*.whl
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-lowest dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

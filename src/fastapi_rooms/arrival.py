@@ -17,6 +17,7 @@ class Arrivals(Protocol):
 
     limits: Limits
     registry: Registry[Any]
+    accepted: int
 
     def over_user_limit(self, user_id: str, *, more: int = 0) -> bool:
         """Whether the user has too many connections, with `more` to come."""
@@ -30,6 +31,7 @@ async def shake_hands(session: Session[Any], host: Arrivals) -> None:
         ConnectionClosed: The client left, or failed to authenticate; the link is shut.
     """
     await _accept(session)
+    host.accepted += 1
     if session.authenticate is not None:
         await _authenticate(session, host)
     session.check_open()

@@ -154,7 +154,6 @@ class ManagerHost(Generic[UserT]):
         if self.extension is not None and session.authenticate is not None:
             await self.extension.after_authentication(session)
             session.check_open()
-        self.accepted += 1
         session.link.open()
         if self.extension is not None:
             self.extension.accepted(session)

@@ -327,8 +327,16 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
                 self._dropped = None
 
 
-def refusal(websocket: WebSocket, status: int, detail: str) -> ConnectionRefused | WebSocketException:
+def refusal(websocket: WebSocket, status: int, detail: str) -> ConnectionRefused:
     """What to raise before accept so that the client sees the status, or a bare 403 on servers without it."""
     if "websocket.http.response" in (websocket.scope.get("extensions") or ()):
         return ConnectionRefused(status_code=status, detail=detail)
-    return WebSocketException(code=CloseCode.POLICY_VIOLATION, reason=detail)
+    return _BareRefusal(status, detail)
+
+
+class _BareRefusal(WebSocketException, ConnectionRefused):
+    """A refusal for servers without denial responses: Starlette takes it by its first base, and rejects with 403."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        ConnectionRefused.__init__(self, status_code=status, detail=detail)
+        WebSocketException.__init__(self, code=CloseCode.POLICY_VIOLATION, reason=detail)

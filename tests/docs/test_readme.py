@@ -1,0 +1,92 @@
+"""The README's first example, as a stranger runs it: one file in an empty folder, and `uvicorn main:app`."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+
+from .snippets import ROOT, python_blocks_of
+
+START_WITHIN = 20.0
+STOP_WITHIN = 10.0
+RUNNING = re.compile(rb"running on http://127\.0\.0\.1:(\d+)")
+
+
+@asynccontextmanager
+async def example_served(folder: Path) -> AsyncIterator[int]:
+    """The example on a free port, told to stop at the end; it must stop."""
+    (folder / "main.py").write_text(python_blocks_of(ROOT / "README.md")[0].code, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = (sys.executable, "-m", "uvicorn", "main:app", "--port", "0")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stderr=pipe)
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            yield await _port_of(process)
+        process.terminate()
+        async with asyncio.timeout(STOP_WITHIN):
+            _, output = await process.communicate()
+        assert b"Traceback" not in output, output.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def _port_of(process: asyncio.subprocess.Process) -> int:
+    assert process.stderr is not None
+    seen = b""
+    while line := await process.stderr.readline():
+        seen += line
+        if found := RUNNING.search(line):
+            return int(found[1])
+    raise AssertionError(f"uvicorn did not start:\n{seen.decode()}")
+
+
+async def post(port: int, target: str) -> bytes:
+    """The whole answer to a POST without a body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_the_first_example_works_pasted_into_an_empty_folder(tmp_path: Path) -> None:
+    async with example_served(tmp_path) as port:
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with connect(f"{url}/lobby") as ada, connect(f"{url}/lobby") as bob, connect(f"{url}/other") as eve:
+            await ada.send("hello")
+            assert [await ada.recv(), await bob.recv()] == ["hello", "hello"]
+            assert b'"queued":2' in await post(port, "/say/lobby?text=from%20HTTP")
+            assert [await ada.recv(), await bob.recv()] == ["from HTTP", "from HTTP"]
+            assert b'"queued":1' in await post(port, "/say/other?text=only%20eve")
+            assert await eve.recv() == "only eve"
+
+
+async def test_the_first_example_tells_its_clients_when_it_is_stopped(tmp_path: Path) -> None:
+    async with example_served(tmp_path) as port:
+        client = await connect(f"ws://127.0.0.1:{port}/ws/lobby")
+    with pytest.raises(websockets.ConnectionClosed):
+        await client.recv()
+    assert client.close_code == 1012
+
+
+def test_the_first_example_is_short() -> None:
+    code = python_blocks_of(ROOT / "README.md")[0].code
+    server = [line for line in code.split('"""')[0].splitlines() if line.strip()]
+    assert len(server) <= 20
+
+
+def test_the_readme_names_the_two_commands_and_what_is_not_there_yet() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for words in ("make run", "make test", "python -m fastapi_rooms examples", "One process for now"):
+        assert words in text
