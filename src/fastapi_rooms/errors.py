@@ -73,8 +73,8 @@ class DisconnectReason(Enum):
     CLIENT = "client"
     """The client closed, or its network did: servers do not tell these apart dependably."""
     CLOSED = "closed"
-    """The application called `connection.close()`, `disconnect()`, `disconnect_user()` or `close_room()`, or raised
-    an `HTTPException` or a `WebSocketException`."""
+    """The application called `connection.close()`, `disconnect()`, `disconnect_user()` or `close_room()`, or
+    raised an `HTTPException` or a `WebSocketException`."""
     FINISHED = "finished"
     """The endpoint returned, or left `async with`."""
     HANDLER_ERROR = "handler_error"

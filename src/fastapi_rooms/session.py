@@ -335,7 +335,7 @@ def refusal(websocket: WebSocket, status: int, detail: str) -> ConnectionRefused
 
 
 class _BareRefusal(WebSocketException, ConnectionRefused):
-    """A refusal for servers without denial responses: Starlette takes it by its first base, and rejects with 403."""
+    """A refusal for servers without denial responses: Starlette takes it by its first base: a 403."""
 
     def __init__(self, status: int, detail: str) -> None:
         ConnectionRefused.__init__(self, status_code=status, detail=detail)
