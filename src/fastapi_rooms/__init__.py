@@ -14,6 +14,7 @@ from fastapi_rooms.errors import (
     JoinRefused,
     MessageTooLarge,
     MissingExtra,
+    NotConnected,
     RoomsError,
     UnencodableMessage,
     WrongEventLoop,
@@ -24,6 +25,7 @@ from fastapi_rooms.memberships import Joined
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
 from fastapi_rooms.rooms import Member, Room, RoomManager
 from fastapi_rooms.send_queue import Dropped
+from fastapi_rooms.session import Session
 from fastapi_rooms.statistics import ConnectionStatistics, Drops, ManagerStatistics
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Member",
     "MessageTooLarge",
     "MissingExtra",
+    "NotConnected",
     "Overflow",
     "QueueLimits",
     "RateLimit",
@@ -57,6 +60,7 @@ __all__ = [
     "RoomManager",
     "RoomPolicy",
     "RoomsError",
+    "Session",
     "UnencodableMessage",
     "WrongEventLoop",
 ]

@@ -43,8 +43,7 @@ class Activity:
         self.visitors += 1
         try:
             async with self._lock:
-                if not self._active and self._occupied():
-                    self._active = await on_active()
+                self._active = self._active or (self._occupied() and await on_active())
         finally:
             self.visitors -= 1
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any, Protocol
 
 from fastapi_rooms.errors import AuthenticationError, CloseCode, DisconnectReason
@@ -10,6 +11,8 @@ from fastapi_rooms.options import Limits
 from fastapi_rooms.ports import SUBPROTOCOL_SCOPE_KEY
 from fastapi_rooms.registry import Registry
 from fastapi_rooms.session import Session
+
+logger = logging.getLogger("fastapi_rooms")
 
 
 class Arrivals(Protocol):
@@ -47,7 +50,9 @@ async def _accept(session: Session[Any]) -> None:
     try:
         async with asyncio.timeout(link.queue_limits.send_timeout):
             await link.transport.accept(subprotocol=subprotocol, headers=session.headers)
-    except Exception as error:  # noqa: BLE001 - servers raise what they like for a client that left meanwhile
+    except Exception as error:
+        if not isinstance(error, OSError):
+            logger.warning("the handshake failed", exc_info=error)
         link.shut(DisconnectReason.CLIENT, 1006, f"the handshake was not completed: {type(error).__name__}")
     else:
         link.start()

@@ -20,12 +20,16 @@ def cut_reason(text: str) -> str:
     return encoded[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
+def may_be_sent(code: int) -> bool:
+    """Whether a close frame may hold this code (RFC 6455 §7.4)."""
+    return (1000 <= code <= 1014 and code not in _NEVER_SENT) or 3000 <= code <= 4999
+
+
 def check_close_code(code: int) -> None:
     """Refuse a code that must not stand in a close frame (RFC 6455 §7.4).
 
     Raises:
         ConfigurationError: It is not one of 1000 to 1014 (less 1004 to 1006) or 3000 to 4999.
     """
-    allowed = 1000 <= code <= 1014 or 3000 <= code <= 4999
-    if not allowed or code in _NEVER_SENT:
+    if not may_be_sent(code):
         raise ConfigurationError(f"close code {code} may not be sent: use 1000, or 4000 to 4999 for your own")

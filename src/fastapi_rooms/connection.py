@@ -1,6 +1,5 @@
 """`Connection`: one client, as endpoints and hooks see it."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,6 +17,9 @@ from fastapi_rooms.errors import (
     Disconnect,
     DisconnectReason,
     InvalidMessage,
+    NotConnected,
+    RoomsError,
+    UnencodableMessage,
     WrongEventLoop,
 )
 from fastapi_rooms.identity import expires_at_of, user_id_of
@@ -111,7 +113,7 @@ class Connection(Generic[UserT]):
             queued_bytes=queue.size,
             high_water=queue.high_water,
             high_water_bytes=queue.high_water_bytes,
-            oldest_queued_age=queue.oldest_age(asyncio.get_running_loop().time()) if len(queue) else 0.0,
+            oldest_queued_age=queue.oldest_age(self.link.time()),
             sent=queue.sent,
             sent_bytes=queue.sent_bytes,
             received=reader.received,
@@ -134,6 +136,7 @@ class Connection(Generic[UserT]):
 
         Raises:
             ConnectionClosed: The connection has ended, or did while waiting.
+            NotConnected: It was not accepted yet.
             MessageTooLarge: The message is larger than `QueueLimits.bytes`.
             UnencodableMessage: The message cannot be encoded.
         """
@@ -141,10 +144,14 @@ class Connection(Generic[UserT]):
 
     async def send_text(self, text: str) -> None:
         """`send` for text."""
+        if not isinstance(text, str):
+            raise UnencodableMessage(message_type=type(text), detail="send_text takes str")
         await self._send(Payload(text))
 
     async def send_bytes(self, data: bytes) -> None:
         """`send` for a binary message."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise UnencodableMessage(message_type=type(data), detail="send_bytes takes bytes")
         await self._send(Payload(bytes(data)))
 
     async def send_json(self, value: object) -> None:
@@ -291,9 +298,9 @@ class Connection(Generic[UserT]):
         Raises:
             ConfigurationError: It is another user. Let the client connect again instead.
         """
-        user_id = user_id_of(identity)
-        if user_id != self.user_id:
-            raise ConfigurationError(f"refresh() got user {user_id!r} for a connection of {self.user_id!r}")
+        fresh, known = user_id_of(identity), user_id_of(self.user)
+        if fresh != known:
+            raise ConfigurationError(f"refresh() got user {fresh!r} for a connection of {known!r}")
         self.user = identity
         self.expire(expires_at_of(identity) if expires_at is None else expires_at)
 
@@ -306,11 +313,13 @@ class Connection(Generic[UserT]):
         if not await self.link.send(payload):
             raise self._closed_error()
 
-    def _unsupported(self, text: str) -> ConnectionClosed:
+    def _unsupported(self, text: str) -> RoomsError:
         self.link.shut(DisconnectReason.UNSUPPORTED_DATA, CloseCode.UNSUPPORTED_DATA, text)
         return self._closed_error()
 
-    def _closed_error(self) -> ConnectionClosed:
+    def _closed_error(self) -> RoomsError:
+        if self.status == "connecting":
+            return NotConnected(f"connection {self.id} is not connected yet: its handshake is still going on")
         disconnect = self.link.disconnect or Disconnect(DisconnectReason.CLIENT, 1006)
         return ConnectionClosed(connection_id=self.id, disconnect=disconnect)
 

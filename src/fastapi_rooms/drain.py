@@ -14,6 +14,7 @@ _SPREAD: Final = 0.8
 
 async def drain(host: ManagerHost[Any], timeout: float) -> bool:
     """Close every connection with 1012 at a random moment; see `ConnectionManager.drain`."""
+    host.bind_loop()
     host.draining = True
     loop = asyncio.get_running_loop()
     timers = [

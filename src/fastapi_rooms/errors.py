@@ -5,6 +5,7 @@ RoomsError
 │   ├── MissingExtra (ImportError)         an optional dependency is not installed
 │   └── WrongEventLoop (RuntimeError)      a manager used from a second event loop or a thread
 ├── ConnectionClosed (WebSocketDisconnect) the connection is gone
+├── NotConnected                           the handshake is still going on
 ├── ConnectionRefused (HTTPException)      refused before accept
 ├── JoinRefused                            `authorize` said no, or a limit did
 ├── MessageTooLarge (ValueError)           a message that no queue of this manager can hold
@@ -163,6 +164,10 @@ class ConnectionClosed(RoomsError, WebSocketDisconnect, WebSocketException):
     def __str__(self) -> str:
         text = f" ({self.disconnect.text})" if self.disconnect.text else ""
         return f"connection {self.connection_id} is closed: {self.disconnect.reason.value}, {self.code}{text}"
+
+
+class NotConnected(RoomsError):
+    """The connection's handshake is still going on: nothing can be sent, and no room joined, yet."""
 
 
 class ConnectionRefused(RoomsError, HTTPException):

@@ -18,7 +18,7 @@ class Delivery:
 
     Attributes:
         queued: Connections whose send queue, or whose server, took it.
-        dropped: Connections whose overflow policy dropped it.
+        dropped: Connections whose overflow policy dropped it, or whose server refused it: the client just left.
         closed: Slow consumers that it closed.
     """
 
@@ -44,7 +44,7 @@ def fan_out(
         the loop) the caller should let the writers run.
     """
     excluded = frozenset((exclude,) if isinstance(exclude, Connection) else exclude)
-    users = (exclude_users,) if isinstance(exclude_users, str) else exclude_users
+    users = (exclude_users,) if isinstance(exclude_users, str) else [str(user_id) for user_id in exclude_users]
     if excluded or users:
         recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
     queued = dropped = closed = 0

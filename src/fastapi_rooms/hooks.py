@@ -3,11 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final, Generic
 
 from starlette.exceptions import HTTPException, WebSocketException
 from typing_extensions import TypeVar
 
+from fastapi_rooms.closing import may_be_sent
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import (
     CloseCode,
@@ -17,11 +20,14 @@ from fastapi_rooms.errors import (
     HookTimeout,
     InvalidMessage,
     JoinRefused,
+    RoomsError,
 )
 from fastapi_rooms.options import Limits
 from fastapi_rooms.send_queue import Dropped
 
 logger = logging.getLogger("fastapi_rooms")
+
+_inside_hook_of: ContextVar[Connection[Any] | None] = ContextVar("fastapi_rooms_inside_hook_of", default=None)
 
 UserT = TypeVar("UserT", default=Any)
 MessageT = TypeVar("MessageT", default=Any)
@@ -80,7 +86,7 @@ class Hooks(Generic[UserT, MessageT]):
     async def on_idle(self) -> None:
         """The last connection is gone. Never overlaps `on_active`."""
 
-    async def on_error(self, connection: Connection[UserT], error: BaseException) -> None:
+    async def on_error(self, connection: Connection[UserT], error: Exception) -> None:
         """A hook or `on_message` raised, or a hook outlived `hook_timeout`. Logged already."""
 
 
@@ -94,19 +100,30 @@ class HookRunner:
 
     __slots__ = ("_limits", "_on_error")
 
-    def __init__(
-        self, limits: Limits, on_error: Callable[[Connection[Any], BaseException], Awaitable[None]]
-    ) -> None:
+    def __init__(self, limits: Limits, on_error: Callable[[Connection[Any], Exception], Awaitable[None]]) -> None:
         self._limits = limits
         self._on_error = on_error
 
-    async def run(self, connection: Connection[Any], name: str, hook: Callable[[], Awaitable[None]]) -> bool:
-        """Run a hook within `hook_timeout`; what it raises ends this connection and goes no further.
+    async def run(
+        self,
+        connection: Connection[Any],
+        name: str,
+        hook: Callable[[], Awaitable[None]],
+        *,
+        within: float | None = None,
+    ) -> bool:
+        """Run a hook; what it raises ends this connection and goes no further.
+
+        Args:
+            connection: Whose hook it is.
+            name: For the log.
+            hook: To be called and awaited.
+            within: Seconds; `None`: `hook_timeout`.
 
         Returns:
             Whether it succeeded.
         """
-        error = await self._call(name, hook)
+        error = await self._call(connection, name, hook, within)
         if error is not None:
             await self.failed(connection, name, error)
         return error is None
@@ -119,23 +136,32 @@ class HookRunner:
         Returns:
             What it raised, as an exception to refuse with: logged and reported where it was no refusal.
         """
-        error = await self._call(name, hook)
+        error = await self._call(connection, name, hook)
         if error is not None and expected_end(error) is None and not isinstance(error, ConnectionClosed):
             await self._report(connection, name, error)
         return error
 
-    async def _call(self, name: str, hook: Callable[[], Awaitable[None]]) -> Exception | None:
-        timeout = self._limits.hook_timeout
+    async def _call(
+        self,
+        connection: Connection[Any],
+        name: str,
+        hook: Callable[[], Awaitable[None]],
+        within: float | None = None,
+    ) -> Exception | None:
+        timeout = self._limits.hook_timeout if within is None else within
         deadline = asyncio.timeout(timeout)
+        inside = _inside_hook_of.set(connection)
         try:
             async with deadline:
-                await hook()
+                await contained(hook, name)
         except TimeoutError as error:
             if deadline.expired() and timeout is not None:
                 return HookTimeout(hook=name, timeout=timeout)
             return error
         except Exception as error:  # noqa: BLE001 - a user's hook may raise anything
             return error
+        finally:
+            _inside_hook_of.reset(inside)
         return None
 
     async def failed(
@@ -159,9 +185,35 @@ class HookRunner:
         logger.error("%s failed for connection %s", name, connection.id, exc_info=error)
         try:
             async with asyncio.timeout(self._limits.hook_timeout):
-                await self._on_error(connection, error)
+                await contained(partial(self._on_error, connection, error), "on_error")
         except Exception:  # a user's hook may raise anything
             logger.exception("on_error failed for connection %s", connection.id)
+
+
+async def contained(work: Callable[[], Awaitable[None]], name: str) -> None:
+    """Await a user's code; a `CancelledError` that nobody sent us becomes an error like any other.
+
+    `task.cancel(); await task` lets the task's `CancelledError` out: no cancellation of whoever awaits it.
+
+    Raises:
+        RoomsError: The code let the `CancelledError` of something else out.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        await work()
+    except asyncio.CancelledError as error:
+        if task is None or task.cancelling() > before:
+            raise
+        raise RoomsError(
+            f"{name} let the CancelledError of a task it cancelled out: use `await asyncio.wait([task])` after "
+            "`task.cancel()`"
+        ) from error
+
+
+def inside_hook_of() -> Connection[Any] | None:
+    """The connection whose hook the caller runs in, or was started from; `None` outside of hooks."""
+    return _inside_hook_of.get()
 
 
 def expected_end(error: BaseException) -> Disconnect | None:
@@ -173,7 +225,8 @@ def expected_end(error: BaseException) -> Disconnect | None:
     if isinstance(error, JoinRefused):
         return Disconnect(DisconnectReason.FORBIDDEN, CloseCode.FORBIDDEN, error.reason)
     if isinstance(error, WebSocketException):
-        return Disconnect(DisconnectReason.CLOSED, error.code, error.reason or "")
+        code = error.code if may_be_sent(error.code) else CloseCode.INTERNAL_ERROR
+        return Disconnect(DisconnectReason.CLOSED, code, error.reason or "")
     if isinstance(error, HTTPException):
         fallback = CloseCode.INTERNAL_ERROR if error.status_code >= 500 else CloseCode.POLICY_VIOLATION
         code = _CLOSE_CODE_OF_STATUS.get(error.status_code, fallback)

@@ -45,6 +45,10 @@ class Extension(Protocol):
         """The connection has ended; `on_disconnect` comes next."""
         ...
 
+    def reset(self) -> None:
+        """The event loop has changed: forget what belonged to the one before."""
+        ...
+
 
 class ManagerHost(Generic[UserT]):
     """Everything that a manager knows of its connections in this process.
@@ -80,7 +84,7 @@ class ManagerHost(Generic[UserT]):
         self.disconnected: Counter[str] = Counter()
         self.past = ConnectionStatistics()
         self._activity: Activity | None = None
-        self._empty: asyncio.Event | None = None
+        self._empty = asyncio.Event()
 
     @property
     def handler_grace(self) -> float | None:
@@ -105,7 +109,10 @@ class ManagerHost(Generic[UserT]):
                 "loop, or use fastapi_rooms.testing; in an application make one manager for each loop"
             )
         self.loop = loop
+        self.draining = False
         self._activity = None
+        if self.extension is not None:
+            self.extension.reset()
         self._empty = asyncio.Event()
 
     def register(self, session: Session[UserT]) -> Connection[UserT]:
@@ -132,8 +139,7 @@ class ManagerHost(Generic[UserT]):
         connection = Connection(websocket, link, user=session.user, user_id=user_id, on_invalid=self._invalid)
         self.registry.add(connection)
         self.sessions[connection] = session
-        if self._empty is not None:
-            self._empty.clear()
+        self._empty.clear()
         return connection
 
     def over_user_limit(self, user_id: str, *, more: int = 0) -> bool:
@@ -166,6 +172,7 @@ class ManagerHost(Generic[UserT]):
             session.check_open()
         session.on_connect_began = True
         await self.runner.run(connection, "on_connect", lambda: self.hooks.on_connect(connection))
+        session.arrived()
         session.check_open()
         if self.extension is not None:
             await self.extension.arrived(session)
@@ -173,14 +180,18 @@ class ManagerHost(Generic[UserT]):
     async def leave(self, session: Session[UserT]) -> None:
         """Run the hooks of leaving."""
         connection = session.connection
-        if self.extension is not None:
-            await self.extension.left(session)
-        if session.on_connect_began:
-            disconnect = connection.disconnect or Disconnect(DisconnectReason.CLOSED, 1000)
-            await self.runner.run(
-                connection, "on_disconnect", lambda: self.hooks.on_disconnect(connection, disconnect)
-            )
-        await self._leave_activity(connection)
+        try:
+            if self.extension is not None:
+                await self.extension.left(session)
+        finally:
+            try:
+                if session.on_connect_began:
+                    disconnect = connection.disconnect or Disconnect(DisconnectReason.CLOSED, 1000)
+                    await self.runner.run(
+                        connection, "on_disconnect", lambda: self.hooks.on_disconnect(connection, disconnect)
+                    )
+            finally:
+                await self._leave_activity(connection)
 
     async def overflowed(self, session: Session[UserT], dropped: Dropped) -> None:
         """Run `on_overflow`."""
@@ -195,11 +206,10 @@ class ManagerHost(Generic[UserT]):
         """The session is over: count it, and keep nothing else of it."""
         connection = session.connection
         self.sessions.pop(connection, None)
-        if connection.link.reader.started:
+        if connection.disconnect is not None and connection.link.reader.started:
             self.past = combine((self.past, ended(connection.statistics())))
-            if connection.disconnect is not None:
-                self.disconnected[connection.disconnect.reason.value] += 1
-        if not self.sessions and self._empty is not None:
+            self.disconnected[connection.disconnect.reason.value] += 1
+        if not self.sessions:
             self._empty.set()
 
     def check_loop(self) -> None:
@@ -217,7 +227,7 @@ class ManagerHost(Generic[UserT]):
 
     async def wait_empty(self, timeout: float | None) -> bool:
         """Wait until no session is left, hooks included; False where `timeout` seconds were too few."""
-        if not self.sessions or self._empty is None:
+        if not self.sessions:
             return True
         try:
             async with asyncio.timeout(timeout):

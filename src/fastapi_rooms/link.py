@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from typing import Final, Literal, Protocol
 
 from fastapi_rooms.closing import cut_reason
@@ -56,6 +57,7 @@ class Link:
     __slots__ = (
         "_accepting",
         "_beat",
+        "_broken",
         "_closer",
         "_expiry",
         "_liveness",
@@ -90,6 +92,7 @@ class Link:
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._broken: asyncio.TimerHandle | None = None
         self._beat = beat
         self._liveness: Liveness | None = None
         if heartbeat is not None or limits.idle_timeout is not None:
@@ -154,6 +157,10 @@ class Link:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""
         return self._accepting and await self.writer.send(payload)
 
+    def time(self) -> float:
+        """Seconds on the link's clock; from any thread."""
+        return self._loop.time()
+
     def is_current_loop(self) -> bool:
         """Whether the caller runs on the link's event loop."""
         try:
@@ -166,7 +173,7 @@ class Link:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        if delay is not None and self.disconnect is None:
+        if delay is not None and not math.isinf(delay) and self.disconnect is None:
             text = "the token has expired"
             self._expiry = self._loop.call_later(
                 max(0.0, delay), self.shut, DisconnectReason.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED, text
@@ -205,10 +212,10 @@ class Link:
         self.disconnect = disconnect
         self.status = "disconnected"
         self._accepting = False
-        for timer in (self._timer, self._expiry):
+        for timer in (self._timer, self._expiry, self._broken):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._expiry = None
+        self._timer = self._expiry = self._broken = None
         self._owner.link_down()
         if self.reader.started:
             self.transport.retire()
@@ -229,6 +236,7 @@ class Link:
             self.transport.abort()
         except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
             logger.debug("the close frame was not sent: %r", error)
+            self.transport.abort()
         finally:
             self.writer.stop()
         self.transport.discard_unsent_after(timeout)
@@ -241,10 +249,14 @@ class Link:
             self.writer.stop()
             self.transport.discard_unsent_after(self.queue_limits.close_timeout)
 
-    def _write_failed(self, error: Exception) -> None:
-        logger.debug("a write failed, the peer is gone: %r", error)
+    def _write_failed(self, error: BaseException) -> None:
+        expected = isinstance(error, (OSError, RuntimeError))  # what servers raise for a peer that is gone
+        logger.log(logging.DEBUG if expected else logging.WARNING, "a write failed: %r", error)
         self._accepting = False
-        self._loop.call_later(BROKEN_GRACE, self._peer_gone, Gone(1006))
+        text = "a message could not be written"
+        self._broken = self._loop.call_later(
+            BROKEN_GRACE, self.shut, DisconnectReason.CLIENT, CloseCode.INTERNAL_ERROR, text
+        )
 
     def _write_stuck(self, was_write: bool) -> None:  # noqa: FBT001 - a callback's argument
         reason = DisconnectReason.SEND_TIMEOUT if was_write else DisconnectReason.SLOW_CONSUMER

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from starlette.websockets import WebSocket
 
+from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.drain import drain, sweep
 from fastapi_rooms.errors import CloseCode, DisconnectReason, WrongEventLoop
 from fastapi_rooms.fanout import Delivery, Exclude, fan_out
-from fastapi_rooms.hooks import Hooks, MessageT, UserT
+from fastapi_rooms.hooks import Hooks, MessageT, UserT, contained
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.identity import user_id_of
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
@@ -161,7 +162,11 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
         In the plain style (`await manager.connect(...)`), called by the endpoint, it returns after
         `on_disconnect`; elsewhere the hooks run when the endpoint has ended.
+
+        Raises:
+            ConfigurationError: The code may not be sent.
         """
+        check_close_code(code)
         session = self._host.sessions.get(connection)
         if session is not None:
             await session.disconnect(code, reason)
@@ -259,7 +264,11 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
         Returns:
             How many were closed.
+
+        Raises:
+            ConfigurationError: The code may not be sent.
         """
+        check_close_code(code)
         closing = self._host.registry.of_user(str(user_id))
         for connection in closing:
             connection.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
@@ -269,7 +278,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
     def statistics(self) -> ManagerStatistics:
         """The figures of this manager in this process; costs O(connections)."""
         host = self._host
-        total = combine((host.past, *(connection.statistics() for connection in host.registry)))
+        total = combine((host.past, *(connection.statistics() for connection in host.sessions)))
         return ManagerStatistics(
             connections=len(host.registry),
             users=len(host.registry.users),
@@ -325,7 +334,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
             self._host,
             websocket,
             user=user,
-            user_id=user_id_of(user) if user_id is None else user_id,
+            user_id=user_id_of(user) if user_id is None else str(user_id),
             expires_at=expires_at,
             authenticate=authenticate,
             subprotocol=subprotocol,
@@ -338,7 +347,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
         async with session as connection:
             async for message in connection.iter_json(self.message_model):
                 try:
-                    await self.on_message(connection, message)
+                    await contained(partial(self.on_message, connection, message), "on_message")
                 except Exception as error:  # noqa: BLE001 - a user's on_message may raise anything
                     await runner.failed(connection, "on_message", error, DisconnectReason.HANDLER_ERROR)
 

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException, WebSocketException
 
 from fastapi_rooms.activity import Activity
 from fastapi_rooms.connection import Connection
-from fastapi_rooms.errors import CloseCode, ConnectionClosed, DisconnectReason, JoinRefused
-from fastapi_rooms.hooks import expected_end
+from fastapi_rooms.errors import CloseCode, ConfigurationError, ConnectionClosed, DisconnectReason, JoinRefused
+from fastapi_rooms.hooks import expected_end, inside_hook_of
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.session import Session, refusal
 
@@ -54,13 +54,17 @@ class RoomHooks(Protocol):
 
 
 class _Stay:
-    """A membership whose `on_join` has not ended yet; a settled one needs no note at all."""
+    """The note of a membership whose `on_join` has not ended yet; a settled one needs none.
 
-    __slots__ = ("began", "ended", "task")
+    Attributes:
+        began: Whether `on_join` was called, so that `on_leave` must be.
+        ended: Set when it has ended, or will never begin.
+    """
+
+    __slots__ = ("began", "ended")
 
     def __init__(self) -> None:
         self.began = False
-        self.task: asyncio.Task[Any] | None = None
         self.ended = asyncio.Event()
 
 
@@ -78,6 +82,7 @@ class Memberships:
         self._hooks = hooks
         self._watch_rooms = watch_rooms
         self._activities: dict[str, Activity] = {}
+        self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def before_accept(self, session: Session[Any]) -> None:
         """Authorize the room given to `connect`; refuse with 403, or as `authorize` says."""
@@ -85,7 +90,7 @@ class Memberships:
             return
         refused = await self._refused(session.connection, session.room)
         if isinstance(refused, HTTPException):
-            raise refusal(session.websocket, refused.status_code, refused.detail)
+            raise refusal(session.websocket, refused.status_code, refused.detail, headers=refused.headers)
         if refused is not None:
             raise refusal(session.websocket, 403, "not allowed in this room")
 
@@ -107,48 +112,64 @@ class Memberships:
         """Run the hooks of joining the room given to `connect`; it was authorized before."""
         if session.room is not None:
             note = self._note(session.connection, session.room)
-            if isinstance(note, _Stay):
+            if isinstance(note, _Stay):  # else it has left already
                 await self._enter(session.connection, session.room, note)
 
     async def left(self, session: Session[Any]) -> None:
         """Run `on_leave` for every room that the connection was in when it ended."""
+        limit = self._host.limits.hook_timeout
+        loop = asyncio.get_running_loop()
+        deadline = None if limit is None else loop.time() + limit
         for room, note in session.rooms.items():
-            await self._after_leave(session.connection, room, note, session.task)
+            within = None if deadline is None else max(0.0, deadline - loop.time())
+            await self._after_leave(session.connection, room, note, within)
 
     async def join(self, connection: Connection[Any], room: str) -> Joined:
         """Authorize and join; see `RoomManager.join`."""
+        session = self._session_of(connection)
         self._check_open(connection)
+        if session.arriving is not None and inside_hook_of() is not connection:
+            await session.arriving.wait()  # its `on_connect` comes first
+            self._check_open(connection)
         if room in (connection.memberships or ()):
             return Joined(room=room, new=False)
         refused = await self._refused(connection, room)
         self._check_open(connection)
+        if refused is None and room not in (connection.memberships or ()):
+            refused = self._beyond_limits(connection, room)  # other joins may have come first
         if refused is not None:
             raise refused
         stay = _Stay()
         if not self._host.registry.join(connection, room, stay):
             return Joined(room=room, new=False)  # another task was quicker, while authorize ran
-        await self._enter(connection, room, stay)
+        if not await self._enter(connection, room, stay):
+            raise _refusal(connection, room, "the connection left the room while it joined")
         return Joined(room=room, new=True)
 
     async def leave(self, connection: Connection[Any], room: str) -> bool:
         """Leave and run `on_leave`; see `RoomManager.leave`."""
-        note = (connection.memberships or {}).get(room)
+        note = self._note(connection, room)
         session = self._host.sessions.get(connection)
         if session is None or not self._host.registry.leave(connection, room):
             return False
-        caller = asyncio.current_task()
-        await asyncio.shield(session.run_beside(self._after_leave(connection, room, note, caller)))
+        leaving = session.run_beside(self._after_leave(connection, room, note))
+        place = (connection.id, room)
+        self._leaving[place] = leaving
+        leaving.add_done_callback(lambda done: self._left(place, done))
+        if inside_hook_of() is None:  # a hook would wait for itself, or for others' hooks within its own time
+            await asyncio.shield(leaving)
         return True
 
+    def reset(self) -> None:
+        """Forget what belongs to an event loop that is gone."""
+        self._activities.clear()
+        self._leaving.clear()
+
     async def _refused(self, connection: Connection[Any], room: str) -> Exception | None:
-        limits = self._host.limits
-        longest, most = limits.room_name_bytes, limits.rooms_per_connection
         if not isinstance(room, str):
             raise TypeError(f"a room's name is a str, not {type(room).__name__}")
-        if longest is not None and len(room.encode(errors="surrogatepass")) > longest:
-            return _refusal(connection, room, f"a room's name has at most {longest} bytes")
-        if most is not None and len(connection.memberships or ()) >= most:
-            return _refusal(connection, room, f"a connection may be in {most} rooms")
+        if (beyond := self._beyond_limits(connection, room)) is not None:
+            return beyond
         allowed = False
 
         async def authorize() -> None:
@@ -160,12 +181,23 @@ class Memberships:
             return error
         return None if allowed else _refusal(connection, room, "not allowed")
 
-    async def _enter(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
+    def _beyond_limits(self, connection: Connection[Any], room: str) -> JoinRefused | None:
+        longest, most = self._host.limits.room_name_bytes, self._host.limits.rooms_per_connection
+        if longest is not None and len(room.encode(errors="surrogatepass")) > longest:
+            return _refusal(connection, room, f"a room's name has at most {longest} bytes")
+        if most is not None and len(connection.memberships or ()) >= most:
+            return _refusal(connection, room, f"a connection may be in {most} rooms")
+        return None
+
+    async def _enter(self, connection: Connection[Any], room: str, stay: _Stay) -> bool:
+        """Run the hooks of joining; whether the connection is still a member after them."""
         try:
+            leaving = self._leaving.get((connection.id, room))
+            if leaving is not None and inside_hook_of() is not connection:
+                await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`
             await self._make_active(connection, room)
             if self._note(connection, room) is stay:
                 stay.began = True
-                stay.task = asyncio.current_task()
                 await self._host.runner.run(connection, "on_join", partial(self._hooks.on_join, connection, room))
         except BaseException:
             await self._undo(connection, room, stay)
@@ -173,9 +205,11 @@ class Memberships:
         finally:
             stay.ended.set()
         self._check_open(connection)
-        if self._note(connection, room) is not stay:
-            raise _refusal(connection, room, "the connection left the room while it joined")
-        self._settle(connection, room)
+        memberships = connection.memberships or {}
+        if memberships.get(room) is not stay:
+            return False
+        memberships[room] = None  # settled
+        return True
 
     async def _undo(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
         """The joining task was cancelled: leave again."""
@@ -184,29 +218,38 @@ class Memberships:
             await self.leave(connection, room)
 
     async def _after_leave(
-        self, connection: Connection[Any], room: str, note: object, caller: "asyncio.Task[Any] | None"
+        self, connection: Connection[Any], room: str, note: object, within: float | None = None
     ) -> None:
+        if isinstance(note, _Stay) and note.began:
+            await note.ended.wait()
         if not isinstance(note, _Stay) or note.began:
-            if isinstance(note, _Stay) and note.task is not caller:
-                await note.ended.wait()
-            await self._host.runner.run(connection, "on_leave", partial(self._hooks.on_leave, connection, room))
+            hook = partial(self._hooks.on_leave, connection, room)
+            await self._host.runner.run(connection, "on_leave", hook, within=within)
         activity = self._activities.get(room)
         if activity is not None:
             await activity.leave(self._room_hook(connection, "on_room_idle", room, self._hooks.on_room_idle))
-            if activity.settled:
-                self._activities.pop(room, None)
+            self._forget_if_settled(room, activity)
 
     async def _make_active(self, connection: Connection[Any], room: str) -> None:
         if not self._watch_rooms:
             return
         activity = self._activities.get(room)
+        session = self._host.sessions.get(connection)
+        if session is not None and (activity is None or not activity.active):
+            await asyncio.shield(session.run_beside(self._activate(connection, room)))
+
+    async def _activate(self, connection: Connection[Any], room: str) -> None:
+        # Looked up in the turn in which it is entered: one that is found settled in between is forgotten.
+        activity = self._activities.get(room)
         if activity is None:
             activity = Activity(occupied=lambda: self._host.registry.count_in_room(room) > 0)
             self._activities[room] = activity
-        session = self._host.sessions.get(connection)
-        if not activity.active and session is not None:
-            hook = self._room_hook(connection, "on_room_active", room, self._hooks.on_room_active)
-            await asyncio.shield(session.run_beside(activity.enter(hook)))
+        await activity.enter(self._room_hook(connection, "on_room_active", room, self._hooks.on_room_active))
+        self._forget_if_settled(room, activity)
+
+    def _forget_if_settled(self, room: str, activity: Activity) -> None:
+        if activity.settled:
+            self._activities.pop(room, None)
 
     def _room_hook(
         self,
@@ -217,12 +260,19 @@ class Memberships:
     ) -> Callable[[], Awaitable[bool]]:
         return partial(self._host.runner.run, connection, name, partial(hook, room))
 
+    def _left(self, place: tuple[str, str], leaving: "asyncio.Task[None]") -> None:
+        if self._leaving.get(place) is leaving:
+            del self._leaving[place]
+
+    def _session_of(self, connection: Connection[Any]) -> Session[Any]:
+        session = self._host.sessions.get(connection)
+        if session is not None:
+            return session
+        self._check_open(connection)
+        raise ConfigurationError(f"connection {connection.id} belongs to another manager: join with that one")
+
     def _note(self, connection: Connection[Any], room: str) -> object:
         return (connection.memberships or {}).get(room)
-
-    def _settle(self, connection: Connection[Any], room: str) -> None:
-        if connection.memberships is not None:
-            connection.memberships[room] = None
 
     def _check_open(self, connection: Connection[Any]) -> None:
         if connection.disconnect is not None:

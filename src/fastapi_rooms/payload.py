@@ -71,17 +71,17 @@ def _utf8_size(text: str) -> int:
 
 
 def encode_json(value: object) -> bytes:
-    """Compact JSON, the same with and without orjson.
+    """Compact JSON, the same with and without orjson (for keys that are text or numbers).
 
-    Models, dataclasses, dates, UUIDs, enums and sets are taken as Pydantic takes them; NaN and infinity, which
-    JSON does not have, become `null` (RFC 8259 §6).
+    Models (by alias, as in FastAPI's responses), dataclasses, dates, UUIDs, enums and sets are taken as Pydantic
+    takes them; NaN and infinity, which JSON does not have, become `null` (RFC 8259 §6).
 
     Raises:
         UnencodableMessage: The value is not JSON-able.
     """
     try:
         if isinstance(value, BaseModel):
-            return value.model_dump_json().encode()
+            return value.model_dump_json(by_alias=True).encode()
         if _orjson is not None:
             try:
                 return _orjson.dumps(value, _jsonable, _orjson_options)

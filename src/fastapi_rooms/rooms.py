@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from starlette.websockets import WebSocket
 
+from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import DisconnectReason
 from fastapi_rooms.fanout import Delivery, Exclude
@@ -74,7 +75,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         """The connection is no member any more. Runs if and only if `on_join` began."""
 
     async def on_room_active(self, room: str) -> None:
-        """The room's first member is here. Joins wait for it before their `on_join`."""
+        """The room's first member is here. Joins wait for it before their `on_join`: do not join it from here."""
 
     async def on_room_idle(self, room: str) -> None:
         """The room's last member is gone. Never overlaps `on_room_active` of the same room."""
@@ -179,6 +180,8 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
     async def leave(self, connection: Connection[UserT], room: str) -> bool:
         """End a membership and run `on_leave`.
 
+        Called from a hook it does not wait for `on_leave`, which runs when that connection's `on_join` has ended.
+
         Returns:
             Whether the connection was a member.
         """
@@ -246,11 +249,15 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
 
         Returns:
             How many members it had.
+
+        Raises:
+            ConfigurationError: The code may not be sent.
         """
         members = self._host.registry.in_room(room)
         if code is None:
             await asyncio.gather(*(self.leave(connection, room) for connection in members))
         else:
+            check_close_code(code)
             for connection in members:
                 connection.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
             await asyncio.gather(*(connection.link.closed() for connection in members))

@@ -1,18 +1,21 @@
 """One connection from `connect` to the last hook: what `manager.connect(...)` returns."""
 
 import asyncio
-from collections.abc import Coroutine, Generator, Sequence
+import logging
+import sys
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, Generic, Protocol
+from typing import Any, Generic, Protocol
 
-from starlette.exceptions import WebSocketException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 from typing_extensions import TypeVar
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import (
     CloseCode,
+    ConfigurationError,
     ConnectionClosed,
     ConnectionRefused,
     Disconnect,
@@ -24,7 +27,7 @@ from fastapi_rooms.send_queue import Dropped
 
 UserT = TypeVar("UserT", default=Any)
 
-_ENDED_BEFORE_ACCEPT: Final = 503
+logger = logging.getLogger("fastapi_rooms")
 
 
 class Host(Protocol[UserT]):
@@ -82,6 +85,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         on_connect_began: Whether `on_connect` was called, so that `on_disconnect` must be.
         pending: Hooks of this connection that run in tasks of their own.
         task: The endpoint's task.
+        arriving: Set when `on_connect` has ended; `None` afterwards.
     """
 
     __slots__ = (
@@ -91,7 +95,9 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         "_finishing",
         "_grace",
         "_host",
+        "_opened",
         "_plain",
+        "arriving",
         "authenticate",
         "connection",
         "expires_at",
@@ -133,11 +139,13 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         self.rooms: dict[str, object] = {}
         self.on_connect_began = False
         self.pending: set[asyncio.Task[None]] | None = None
+        self.arriving: asyncio.Event | None = asyncio.Event()
         self._host = host
-        self.task: asyncio.Task[Any] | None = None
+        self.task = asyncio.current_task()
         self._plain = False
         self._cancelled = False
         self._endpoint_over = False
+        self._opened = False
         self._grace: asyncio.TimerHandle | None = None
         self._dropped: Dropped | None = None
         self._finishing: asyncio.Task[None] | None = None
@@ -146,6 +154,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         return self._open_plain().__await__()
 
     async def __aenter__(self) -> Connection[UserT]:
+        self.task = asyncio.current_task()
         return await self._open()
 
     async def __aexit__(
@@ -162,10 +171,17 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
 
     def link_down(self) -> None:
         """The connection has ended: unregister it, and give a running endpoint its grace."""
+        self.arrived()
         self.rooms = self._host.unregister(self)
         grace = self._host.handler_grace
         if self.task is not None and grace is not None and not self._endpoint_over:
-            self._grace = asyncio.get_running_loop().call_later(grace, self._cancel_endpoint)
+            self._grace = asyncio.get_running_loop().call_later(grace, self._cancel_endpoint, self.task)
+
+    def arrived(self) -> None:
+        """`on_connect` has ended, or will never begin: whoever waited to join goes on."""
+        if self.arriving is not None:
+            self.arriving.set()
+            self.arriving = None
 
     def link_dropped(self, dropped: Dropped) -> None:
         """An overflow episode has ended: report it, one report at a time."""
@@ -192,8 +208,11 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         """Close; in the plain style, called by the endpoint itself, finish too."""
         self.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
         if self._plain and asyncio.current_task() is self.task:
+            cancelled = self._cancelled
             self._stop_grace()
             await self._finish_endpoint()
+            if cancelled and isinstance(sys.exception(), asyncio.CancelledError):
+                raise self._closed_error()  # in a `finally`: instead of our own cancellation, which is over
         else:
             await self.link.closed()
 
@@ -211,7 +230,9 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         return connection
 
     async def _open(self) -> Connection[UserT]:
-        self.task = asyncio.current_task()
+        if self._opened:
+            raise ConfigurationError("connect(...) was entered twice: call it anew for each WebSocket")
+        self._opened = True
         self.connection = self._host.register(self)
         try:
             await self._host.shake_hands(self)
@@ -220,8 +241,8 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         except BaseException as error:
             own = self._ended_with(error)
             await self._finish_endpoint()
-            if own and self._accepted and not isinstance(error, ConnectionClosed):
-                raise self._closed_error() from None
+            if own and not isinstance(error, (ConnectionClosed, HTTPException)):
+                self.check_open()
             raise
         return self.connection
 
@@ -236,7 +257,9 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
             return
         if self._accepted:
             raise self._closed_error()
-        raise refusal(self.websocket, _ENDED_BEFORE_ACCEPT, "the server is going away")
+        if self.link.disconnect.code == CloseCode.FORBIDDEN:
+            raise refusal(self.websocket, 403, self.link.disconnect.text)
+        raise refusal(self.websocket, 503, "the server is going away")
 
     @property
     def _accepted(self) -> bool:
@@ -257,6 +280,11 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
 
     def _judge(self, error: BaseException | None) -> tuple[Disconnect, bool]:
         finished = Disconnect(DisconnectReason.FINISHED, CloseCode.NORMAL)
+        if isinstance(error, ConnectionClosed):
+            if self._is_own(error):
+                return error.disconnect, True
+            # Starlette takes it for a disconnect of this one, and logs nothing.
+            logger.error("another connection's end left the endpoint of %s", self.connection.id, exc_info=error)
         if error is None or self._is_own(error):
             return finished, True
         if isinstance(error, asyncio.CancelledError):
@@ -278,10 +306,9 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
             self._grace.cancel()
             self._grace = None
 
-    def _cancel_endpoint(self) -> None:
-        if self.task is not None and not self.task.done():
-            self._cancelled = True
-            self.task.cancel("fastapi_rooms: the connection has ended, and handler_grace is over")
+    def _cancel_endpoint(self, task: "asyncio.Task[Any]") -> None:
+        self._cancelled = True
+        task.cancel("fastapi_rooms: the connection has ended, and handler_grace is over")
 
     def _endpoint_done(self, task: "asyncio.Task[Any]") -> None:
         """Plain style: the endpoint's task ended without `disconnect`."""
@@ -327,10 +354,12 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
                 self._dropped = None
 
 
-def refusal(websocket: WebSocket, status: int, detail: str) -> ConnectionRefused:
+def refusal(
+    websocket: WebSocket, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+) -> ConnectionRefused:
     """What to raise before accept so that the client sees the status, or a bare 403 on servers without it."""
     if "websocket.http.response" in (websocket.scope.get("extensions") or ()):
-        return ConnectionRefused(status_code=status, detail=detail)
+        return ConnectionRefused(status_code=status, detail=detail, headers=headers)
     return _BareRefusal(status, detail)
 
 

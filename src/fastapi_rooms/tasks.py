@@ -3,9 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 logger = logging.getLogger("fastapi_rooms")
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that a cancelled task has to end; one that swallows the cancellation is left behind."""
 
 
 class TaskOwner:
@@ -36,7 +39,8 @@ class TaskOwner:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                await asyncio.wait(late, timeout=_LAST_WORDS)
+                return
 
     def abandon(self) -> None:
         """Forget tasks of a loop that is closed: they can neither run nor be cancelled any more."""

@@ -55,7 +55,7 @@ class Writer:
         transport: Transport,
         limits: QueueLimits,
         *,
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
         on_stuck: Callable[[bool], None],
         on_episode: Callable[[Dropped], None],
     ) -> None:
@@ -152,7 +152,8 @@ class Writer:
         loop = asyncio.get_running_loop()
         self.blocked_since = loop.time()
         self.queue.begin(payload, now=self.blocked_since)
-        self._task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
+        task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
+        self._task = None if task.done() else task  # an eager one may be (asyncio.eager_task_factory)
         return True
 
     async def _run(self, pending: Awaitable[None]) -> None:
@@ -165,8 +166,10 @@ class Writer:
                     await self._wait(again)
                 elif (written := written + 1) % _WRITES_PER_TURN == 0:
                     await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            self._fail(error)  # unless `stop` did it, the server cancelled what we awaited
+            raise
         except Exception as error:  # noqa: BLE001 - as in _write
-            self._task = None
             self._fail(error)
         finally:
             self._task = None
@@ -202,7 +205,8 @@ class Writer:
             else:
                 return
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self._open:
+            self._task = None  # `stop` would cancel it, and it is the caller
             self.stop()
             self._on_failure(error)

@@ -41,6 +41,11 @@ def is_steppable(send: Send) -> bool:
     return type(owner).__module__.startswith(_STEPPABLE) if owner is not None else False
 
 
+def is_finished_by_threads(send: Send) -> bool:
+    """Whether the server's own threads finish each send, below whatever wrapper: granian's do."""
+    return type(_owner(_innermost(send))).__module__.startswith("granian")
+
+
 def find_transport(send: Send) -> asyncio.WriteTransport | None:
     """The asyncio transport under `send`, where the server is one that has it in reach.
 

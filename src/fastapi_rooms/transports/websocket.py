@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from fastapi_rooms.errors import CloseCode, RoomsError
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Gone
-from fastapi_rooms.transports.servers import find_transport, is_steppable, unwrap
+from fastapi_rooms.transports.servers import find_transport, is_finished_by_threads, is_steppable, unwrap
 from fastapi_rooms.transports.stepping import step
 
 logger = logging.getLogger("fastapi_rooms")
@@ -36,7 +36,7 @@ class WebSocketTransport:
         self._receive = websocket._receive
         self._send = unwrap(websocket._send)
         self._steppable = is_steppable(self._send)
-        self.turn = 0.0 if self._steppable else _FOREIGN_TURN
+        self.turn = _FOREIGN_TURN if is_finished_by_threads(self._send) else 0.0
 
     def write(self, payload: Payload) -> Awaitable[None] | None:
         """Pass one message to the server; see `Transport.write`."""
