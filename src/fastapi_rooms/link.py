@@ -263,7 +263,7 @@ class Link:
         self.shut(reason, CloseCode.SLOW_CONSUMER, "messages were not read in time")
 
     def _watch(self, liveness: Liveness) -> None:
-        due = liveness.due()
+        due = liveness.due(self._loop.time())
         if due is not None and self.disconnect is None:
             self._timer = self._loop.call_at(due, self._check_life, liveness)
 

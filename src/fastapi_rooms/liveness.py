@@ -46,14 +46,15 @@ class Liveness:
             return Verdict.BEAT
         return Verdict.WAIT
 
-    def due(self) -> float | None:
+    def due(self, now: float) -> float | None:
         """When `judge` should be asked next, on the clock passed in; `None`: never."""
         times: list[float] = []
         if self._idle_timeout is not None:
             times.append(self._seen + self._idle_timeout)
         if self._heartbeat is not None:
-            beat_at = self._beat_at
-            times.append(
-                self._seen + self._heartbeat.interval if beat_at is None else beat_at + self._heartbeat.timeout
-            )
+            interval = self._heartbeat.interval
+            if self._beat_at is None:
+                times.append(self._seen + interval)
+            else:  # an answer may come long before the deadline, and then the next beat is due
+                times.append(min(self._beat_at + self._heartbeat.timeout, now + interval))
         return min(times, default=None)

@@ -71,7 +71,7 @@ def _utf8_size(text: str) -> int:
 
 
 def encode_json(value: object) -> bytes:
-    """Compact JSON, the same with and without orjson (for keys that are text or numbers).
+    """Compact JSON, the same with and without orjson (for keys that are text or integers).
 
     Models (by alias, as in FastAPI's responses), dataclasses, dates, UUIDs, enums and sets are taken as Pydantic
     takes them; NaN and infinity, which JSON does not have, become `null` (RFC 8259 §6).

@@ -118,8 +118,6 @@ class Writer:
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._waiting and (place, payload) in self._waiting:
-                self._waiting.remove((place, payload))
 
     def stop(self) -> None:
         """Write nothing more, forget what waits, and send waiting callers away. May be called twice."""

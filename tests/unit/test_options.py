@@ -1,0 +1,57 @@
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from fastapi_rooms.errors import ConfigurationError
+from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+
+BOUNDS: list[type[Any]] = [QueueLimits, Limits, RateLimit, Heartbeat]
+
+
+def numbers_of(kind: type[Any]) -> list[str]:
+    return [field.name for field in fields(kind) if field.name != "message"]
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    queue, limits = QueueLimits(), Limits()
+    assert (queue.messages, queue.bytes, queue.send_timeout, queue.close_timeout) == (1024, 1024 * 1024, 5, 2)
+    assert (limits.connections, limits.connections_per_user, limits.idle_timeout) == (None, None, None)
+    assert (limits.rooms_per_connection, limits.room_name_bytes, limits.message_bytes) == (128, 255, 65_536)
+    assert (limits.inbox_messages, limits.inbox_bytes) == (32, 256 * 1024)
+    assert (limits.handler_grace, limits.hook_timeout, limits.authentication_timeout) == (5, 10, 10)
+    assert (RateLimit().rate, RateLimit().burst) == (100, 200)
+    assert (Heartbeat().interval, Heartbeat().timeout) == (25, 10)
+    assert RoomPolicy().overflow is None
+    assert RoomPolicy(overflow=Overflow.CONFLATE).overflow is Overflow.CONFLATE
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BOUNDS for name in numbers_of(kind)])
+@pytest.mark.parametrize("value", [-1, 0, float("nan"), float("-inf")])
+def test_a_bound_that_cannot_work_is_refused_where_it_is_written(kind: type[Any], name: str, value: float) -> None:
+    if (name, value) == ("handler_grace", 0):
+        assert kind(handler_grace=0).handler_grace == 0
+    else:
+        with pytest.raises(ConfigurationError, match=rf"{kind.__name__}\({name}="):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in (QueueLimits, Limits) for name in numbers_of(kind)]
+)
+def test_none_switches_a_bound_off(kind: type[Any], name: str) -> None:
+    assert getattr(kind(**{name: None}), name) is None
+
+
+def test_a_burst_below_one_message_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="burst"):
+        RateLimit(burst=0.5)
+
+
+def test_a_rate_limit_may_go_by_bytes_alone() -> None:
+    assert RateLimit(rate=None, bytes_rate=1000).bytes_rate == 1000
+
+
+@pytest.mark.parametrize("message", ["ping", b"ping", {"type": "ping"}, True])
+def test_a_heartbeats_message_is_no_bound(message: object) -> None:
+    assert Heartbeat(message=message).message == message
