@@ -27,7 +27,7 @@ from fastapi_rooms.send_queue import Dropped
 
 logger = logging.getLogger("fastapi_rooms")
 
-_inside_hook_of: ContextVar[Connection[Any] | None] = ContextVar("fastapi_rooms_inside_hook_of", default=None)
+_inside_hook_of: ContextVar[str | None] = ContextVar("fastapi_rooms_inside_hook_of", default=None)
 
 UserT = TypeVar("UserT", default=Any)
 MessageT = TypeVar("MessageT", default=Any)
@@ -150,7 +150,7 @@ class HookRunner:
     ) -> Exception | None:
         timeout = self._limits.hook_timeout if within is None else within
         deadline = asyncio.timeout(timeout)
-        inside = _inside_hook_of.set(connection)
+        inside = _inside_hook_of.set(connection.id)  # not itself: timers keep their context until they are due
         try:
             async with deadline:
                 await contained(hook, name)
@@ -211,8 +211,8 @@ async def contained(work: Callable[[], Awaitable[None]], name: str) -> None:
         ) from error
 
 
-def inside_hook_of() -> Connection[Any] | None:
-    """The connection whose hook the caller runs in, or was started from; `None` outside of hooks."""
+def inside_hook_of() -> str | None:
+    """The id of the connection whose hook the caller runs in, or was started from; `None` outside of hooks."""
     return _inside_hook_of.get()
 
 

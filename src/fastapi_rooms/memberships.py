@@ -128,7 +128,7 @@ class Memberships:
         """Authorize and join; see `RoomManager.join`."""
         session = self._session_of(connection)
         self._check_open(connection)
-        if session.arriving is not None and inside_hook_of() is not connection:
+        if session.arriving is not None and inside_hook_of() != connection.id:
             await session.arriving.wait()  # its `on_connect` comes first
             self._check_open(connection)
         if room in (connection.memberships or ()):
@@ -193,7 +193,7 @@ class Memberships:
         """Run the hooks of joining; whether the connection is still a member after them."""
         try:
             leaving = self._leaving.get((connection.id, room))
-            if leaving is not None and inside_hook_of() is not connection:
+            if leaving is not None and inside_hook_of() != connection.id:
                 await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`
             await self._make_active(connection, room)
             if self._note(connection, room) is stay:
