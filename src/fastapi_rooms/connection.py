@@ -47,6 +47,7 @@ class Connection(Generic[UserT]):
         user_id: The user's id as `send_to_user` takes it, or `None`.
         http: The request that opened the connection: headers, cookies, query, path, `app`.
         link: The machine underneath, for managers.
+        writer: The link's, at hand for broadcasts.
         memberships: What the registry keeps behind `rooms`.
     """
 
@@ -60,6 +61,7 @@ class Connection(Generic[UserT]):
         "memberships",
         "user",
         "user_id",
+        "writer",
     )
 
     def __init__(
@@ -74,6 +76,7 @@ class Connection(Generic[UserT]):
         self.id = secrets.token_urlsafe(12)
         self.http = http
         self.link = link
+        self.writer = link.writer
         self.user = user
         self.user_id = user_id
         self.memberships: dict[str, object] | None = None
@@ -107,15 +110,15 @@ class Connection(Generic[UserT]):
 
     def statistics(self) -> ConnectionStatistics:
         """The figures of this connection so far."""
-        queue, reader = self.link.writer.queue, self.link.reader
+        queue, reader = self.writer.queue, self.link.reader
         return ConnectionStatistics(
             queued=len(queue),
             queued_bytes=queue.size,
             high_water=queue.high_water,
             high_water_bytes=queue.high_water_bytes,
             oldest_queued_age=queue.oldest_age(self.link.time()),
-            sent=queue.sent,
-            sent_bytes=queue.sent_bytes,
+            sent=self.writer.sent,
+            sent_bytes=self.writer.sent_bytes,
             received=reader.received,
             received_bytes=reader.received_bytes,
             inbox=len(reader.inbox),

@@ -49,15 +49,32 @@ def fan_out(
         recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
     queued = dropped = closed = 0
     pause: float | None = None
+    size = payload.size
     for connection in recipients:
-        link = connection.link
-        offer = link.deliver(payload, overflow, scope, key)
-        if offer is Offer.ACCEPTED:
+        writer = connection.writer
+        if writer.ready:
+            # Most deliveries are no more than this, so it is spelt out: calls, and objects looked at, are what
+            # a broadcast costs.
+            try:
+                pending = writer.transport.write(payload)
+            except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
+                writer.fail(error)
+                dropped += 1
+                continue
             queued += 1
-        elif offer is Offer.DROPPED:
-            dropped += 1
-        elif offer is Offer.OVERFLOWED:
-            closed += 1
-        if not link.writer.idle and (wanted := link.pause_wanted()) is not None:
+            if pending is None:
+                writer.written += 1
+                writer.written_bytes += size
+                continue
+            writer.begin(payload, pending)
+        else:
+            offer = connection.link.deliver(payload, overflow, scope, key)
+            if offer is Offer.ACCEPTED:
+                queued += 1
+            elif offer is Offer.DROPPED:
+                dropped += 1
+            elif offer is Offer.OVERFLOWED:
+                closed += 1
+        if (wanted := connection.link.pause_wanted()) is not None:
             pause = wanted if pause is None else max(pause, wanted)
     return Delivery(queued=queued, dropped=dropped, closed=closed), pause

@@ -55,7 +55,6 @@ class Link:
     """
 
     __slots__ = (
-        "_accepting",
         "_beat",
         "_broken",
         "_closer",
@@ -88,7 +87,6 @@ class Link:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
-        self._accepting = False
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -130,13 +128,13 @@ class Link:
         """Take messages from now on; nothing happens where the link has ended already."""
         if self.disconnect is None:
             self.status = "connected"
-            self._accepting = True
+            self.writer.admit()
 
     def deliver(
         self, payload: Payload, overflow: Overflow, scope: str | None = None, key: str | None = None
     ) -> Offer | None:
         """One recipient's part of a broadcast; never waits. `None` where no messages are taken (any more)."""
-        if not self._accepting:
+        if not self.writer.accepting:
             return None
         offer = self.writer.offer(payload, overflow=overflow, scope=scope, key=key)
         if offer is Offer.OVERFLOWED:
@@ -155,7 +153,7 @@ class Link:
 
     async def send(self, payload: Payload) -> bool:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""
-        return self._accepting and await self.writer.send(payload)
+        return self.writer.accepting and await self.writer.send(payload)
 
     def time(self) -> float:
         """Seconds on the link's clock; from any thread."""
@@ -211,7 +209,7 @@ class Link:
     def _end(self, disconnect: Disconnect) -> None:
         self.disconnect = disconnect
         self.status = "disconnected"
-        self._accepting = False
+        self.writer.refuse()
         for timer in (self._timer, self._expiry, self._broken):
             if timer is not None:
                 timer.cancel()
@@ -252,7 +250,6 @@ class Link:
     def _write_failed(self, error: BaseException) -> None:
         expected = isinstance(error, (OSError, RuntimeError))  # what servers raise for a peer that is gone
         logger.log(logging.DEBUG if expected else logging.WARNING, "a write failed: %r", error)
-        self._accepting = False
         text = "a message could not be written"
         self._broken = self._loop.call_later(
             BROKEN_GRACE, self.shut, DisconnectReason.CLIENT, CloseCode.INTERNAL_ERROR, text
@@ -281,7 +278,7 @@ class Link:
         self._watch(liveness)
 
     def _send_heartbeat(self, liveness: Liveness, now: float) -> None:
-        if self._beat is None or not self._accepting:
+        if self._beat is None or not self.writer.accepting:
             liveness.saw(now)  # nothing is asked, so no answer is due
         elif not self.writer.offer_control(self._beat):
             self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")

@@ -123,8 +123,8 @@ class ConnectionManager(Hooks[UserT, MessageT]):
         The connection is registered before anything is awaited. Leaving `async with` closes it (1000, or 1011
         where the block raised), swallows this connection's own `ConnectionClosed`, turns an `HTTPException` or
         a `WebSocketException` into a close code, and re-raises anything else. Once the client is gone the
-        block has `Limits.handler_grace` seconds, then its task is cancelled; in the plain style that
-        `CancelledError` leaves the endpoint.
+        block has `Limits.handler_grace` seconds, then its task is cancelled; in the plain style
+        `disconnect` turns that `CancelledError` into a `ConnectionClosed`.
 
         Args:
             websocket: Not accepted yet; or accepted already, then without `subprotocol` and `headers`.

@@ -73,7 +73,7 @@ class SendQueue:
     takes the head (`take`), which is then in flight, and releases it when the server took it (`release`).
 
     Attributes:
-        sent: Messages that the server took.
+        sent: Messages that waited, or were in flight, and that the server took.
         sent_bytes: Their size.
         high_water: Most messages that ever waited at once, what was in flight included.
         high_water_bytes: Most bytes that ever waited at once.

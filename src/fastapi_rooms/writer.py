@@ -33,7 +33,13 @@ class Writer:
         on_episode: Called with what was dropped when an overflow episode ends.
 
     Attributes:
+        transport: Where to.
         queue: What waits.
+        accepting: Whether messages are taken: from `admit` to `refuse` or `stop`.
+        ready: Whether messages are taken and none is in flight, so that a broadcast may write its message to the
+            transport by itself. It must then count it in `written` and `written_bytes`, or call `begin` or `fail`.
+        written: Messages that never waited.
+        written_bytes: Their size.
         blocked_since: When the last write that had to wait began to, on the loop's clock.
     """
 
@@ -44,10 +50,14 @@ class Writer:
         "_on_stuck",
         "_open",
         "_task",
-        "_transport",
         "_waiting",
+        "accepting",
         "blocked_since",
         "queue",
+        "ready",
+        "transport",
+        "written",
+        "written_bytes",
     )
 
     def __init__(
@@ -59,8 +69,12 @@ class Writer:
         on_stuck: Callable[[bool], None],
         on_episode: Callable[[Dropped], None],
     ) -> None:
+        self.transport = transport
         self.queue = SendQueue(limits)
-        self._transport = transport
+        self.accepting = False
+        self.ready = False
+        self.written = 0
+        self.written_bytes = 0
         self._limits = limits
         self._on_failure = on_failure
         self._on_stuck = on_stuck
@@ -74,6 +88,25 @@ class Writer:
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
         return self._task is None
+
+    @property
+    def sent(self) -> int:
+        """Messages that the server took."""
+        return self.written + self.queue.sent
+
+    @property
+    def sent_bytes(self) -> int:
+        """Their size."""
+        return self.written_bytes + self.queue.sent_bytes
+
+    def admit(self) -> None:
+        """Take messages from now on."""
+        self.accepting = self._open
+        self.ready = self.accepting and self._task is None
+
+    def refuse(self) -> None:
+        """Take no more messages; what waits is still written."""
+        self.accepting = self.ready = False
 
     def offer(
         self, payload: Payload, *, overflow: Overflow, scope: str | None = None, key: str | None = None
@@ -122,6 +155,7 @@ class Writer:
     def stop(self) -> None:
         """Write nothing more, forget what waits, and send waiting callers away. May be called twice."""
         self._open = False
+        self.refuse()
         if self._task is not None:
             self._task.cancel()
         waiting, self._waiting = self._waiting, None
@@ -136,22 +170,31 @@ class Writer:
         if task is not None:
             await asyncio.wait((task,))
 
-    def _write(self, payload: Payload) -> bool:
-        try:
-            pending = self._transport.write(payload)
-        except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
-            self.queue.discarded += 1
-            self._fail(error)
-            return False
-        if pending is None:
-            self.queue.sent += 1
-            self.queue.sent_bytes += payload.size
-            return True
+    def begin(self, payload: Payload, pending: Awaitable[None]) -> None:
+        """A message was written that has to wait: put it in flight, and start the task that waits for it."""
         loop = asyncio.get_running_loop()
         self.blocked_since = loop.time()
         self.queue.begin(payload, now=self.blocked_since)
         task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
         self._task = None if task.done() else task  # an eager one may be (asyncio.eager_task_factory)
+        self.ready = self.accepting and self._task is None
+
+    def fail(self, error: Exception) -> None:
+        """A message could not be written: the peer is gone, or the server says so."""
+        self.queue.discarded += 1
+        self._give_up(error)
+
+    def _write(self, payload: Payload) -> bool:
+        try:
+            pending = self.transport.write(payload)
+        except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
+            self.fail(error)
+            return False
+        if pending is None:
+            self.written += 1
+            self.written_bytes += payload.size
+        else:
+            self.begin(payload, pending)
         return True
 
     async def _run(self, pending: Awaitable[None]) -> None:
@@ -159,18 +202,19 @@ class Writer:
             await self._wait(pending)
             written = 0
             while (payload := self._next()) is not None:
-                again = self._transport.write(payload)
+                again = self.transport.write(payload)
                 if again is not None:
                     await self._wait(again)
                 elif (written := written + 1) % _WRITES_PER_TURN == 0:
                     await asyncio.sleep(0)
         except asyncio.CancelledError as error:
-            self._fail(error)  # unless `stop` did it, the server cancelled what we awaited
+            self._give_up(error)  # unless `stop` did it, the server cancelled what we awaited
             raise
         except Exception as error:  # noqa: BLE001 - as in _write
-            self._fail(error)
+            self._give_up(error)
         finally:
             self._task = None
+            self.ready = self.accepting
 
     async def _wait(self, pending: Awaitable[None]) -> None:
         timeout = self._limits.send_timeout
@@ -203,7 +247,7 @@ class Writer:
             else:
                 return
 
-    def _fail(self, error: BaseException) -> None:
+    def _give_up(self, error: BaseException) -> None:
         if self._open:
             self._task = None  # `stop` would cancel it, and it is the caller
             self.stop()

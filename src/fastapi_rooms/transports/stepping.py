@@ -22,11 +22,9 @@ def step(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
     Raises:
         Exception: Whatever the coroutine raises before it suspends.
     """
-    try:
-        waiting_for = work.send(None)
-    except StopIteration:
-        return None
-    return cast("Awaitable[None]", _resume(work, waiting_for))
+    for waiting_for in work.__await__():  # unlike `work.send` it ends without an exception: half the cost
+        return cast("Awaitable[None]", _resume(work, waiting_for))
+    return None
 
 
 @coroutine
