@@ -63,8 +63,8 @@ def find_transport(send: Send) -> asyncio.WriteTransport | None:
 
 def _innermost(send: Send) -> Send:
     for _ in range(_MAX_LAYERS):
-        inner = _closed_over(send, "send")
-        if not callable(inner):
+        inner: Any = _closed_over(send, "send")
+        if inner is None:
             break
         send = inner
     return send
