@@ -92,11 +92,11 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def token(*scopes: str, expires_in: float = 60) -> str:
+def token(*scopes: str, expires_in: float = 3600) -> str:
     return by_status.issue("ann", expires_in=expires_in, scopes=scopes)
 
 
-FORGED = JWTAuth(key=OTHER_SECRET, algorithms=["HS256"]).issue("ann", expires_in=60)
+FORGED = JWTAuth(key=OTHER_SECRET, algorithms=["HS256"]).issue("ann", expires_in=3600)
 
 
 def test_one_dependency_lets_the_same_token_into_http_routes_and_websockets(client: TestClient) -> None:

@@ -22,7 +22,7 @@ def signed(
     key: Any = SECRET,
     algorithm: str = "HS256",
     headers: dict[str, Any] | None = None,
-    expires_in: float | None = 60,
+    expires_in: float | None = 3600,
 ) -> str:
     """A signed token for ann."""
     payload: dict[str, Any] = {"sub": "ann", **(claims or {})}
