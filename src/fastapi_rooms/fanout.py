@@ -8,6 +8,7 @@ from fastapi_rooms.connection import Connection
 from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.send_queue import Offer
+from fastapi_rooms.transports.stepping import resume
 
 Exclude = Connection[Any] | Iterable[Connection[Any]]
 
@@ -49,24 +50,28 @@ def fan_out(
         recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
     queued = dropped = closed = 0
     pause: float | None = None
-    size = payload.size
+    event, size = payload.event, payload.size
     for connection in recipients:
         writer = connection.writer
-        if writer.ready:
-            # Most deliveries are no more than this, so it is spelt out: calls, and objects looked at, are what
-            # a broadcast costs.
+        direct = writer.direct
+        if direct is not None:
+            # `Writer.offer`, spelt out: this is nearly every delivery, and what a broadcast costs beside the
+            # server's work is calls, and objects to look at.
             try:
-                pending = writer.transport.write(payload)
+                work = direct(event)
+                for waiting_for in work.__await__():
+                    writer.begin(payload, resume(work, waiting_for))
+                    break
+                else:
+                    writer.written += 1
+                    writer.written_bytes += size
             except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
                 writer.fail(error)
                 dropped += 1
                 continue
             queued += 1
-            if pending is None:
-                writer.written += 1
-                writer.written_bytes += size
+            if writer.direct is not None:
                 continue
-            writer.begin(payload, pending)
         else:
             offer = connection.link.deliver(payload, overflow, scope, key)
             if offer is Offer.ACCEPTED:

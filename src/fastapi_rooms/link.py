@@ -22,8 +22,12 @@ Status = Literal["connecting", "connected", "disconnected"]
 BROKEN_GRACE: Final = 1.0
 """Seconds that the reader has to say why, after a write failed."""
 
-_STALLED_AFTER: Final = 0.05
+_STALLED_AFTER: Final = 0.25
 """Seconds in flight after which a message is not expected to be taken in the next turn either."""
+
+_NEARLY_FULL: Final = 0.75
+_LONGER: Final = 5
+"""A queue fuller than that, which still moves, wants so many turns: its client is healthy, the server is late."""
 
 _KEEP_INBOX: Final = frozenset({DisconnectReason.CLIENT, DisconnectReason.SHUTDOWN})
 
@@ -149,7 +153,7 @@ class Link:
         writer = self.writer
         if not writer.queue.over_half or self._loop.time() - writer.blocked_since > _STALLED_AFTER:
             return None
-        return self.transport.turn
+        return self.transport.turn * (_LONGER if writer.queue.fullness > _NEARLY_FULL else 1)
 
     async def send(self, payload: Payload) -> bool:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""

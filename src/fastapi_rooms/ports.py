@@ -1,8 +1,8 @@
 """What a transport, a set of hooks and an authenticator must be, for the layers above and beside us."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi_rooms.payload import Payload
 
@@ -18,8 +18,17 @@ class Gone:
     text: str = ""
 
 
+DirectSend = Callable[[MutableMapping[str, Any]], Coroutine[Any, Any, None]]
+"""A server's `send` that may be stepped by hand (see `fastapi_rooms.transports.stepping`)."""
+
+
 class Transport(Protocol):
     """How bytes reach one client. Adapters live in `fastapi_rooms.transports`."""
+
+    @property
+    def direct(self) -> DirectSend | None:
+        """What `write` steps with `Payload.event`; broadcasts do that themselves. `None`: use `write`."""
+        ...
 
     @property
     def turn(self) -> float:

@@ -137,6 +137,14 @@ class SendQueue:
             limits.bytes is not None and self._bytes > limits.bytes // 2
         )
 
+    @property
+    def fullness(self) -> float:
+        """The greater of the two shares in use, by messages and by bytes: 0 empty, 1 full."""
+        limits = self._limits
+        by_messages = 0.0 if limits.messages is None else len(self) / limits.messages
+        by_bytes = 0.0 if limits.bytes is None else self._bytes / limits.bytes
+        return max(by_messages, by_bytes)
+
     def oldest_age(self, now: float) -> float:
         """Seconds that the message which has waited longest has waited; 0 where none waits."""
         times = [entry.queued_at for entry in self._entries.values()] if self._entries else []

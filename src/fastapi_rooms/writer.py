@@ -12,7 +12,7 @@ from typing import Final
 
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import Transport
+from fastapi_rooms.ports import DirectSend, Transport
 from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
 
 _WRITES_PER_TURN: Final = 64
@@ -33,11 +33,10 @@ class Writer:
         on_episode: Called with what was dropped when an overflow episode ends.
 
     Attributes:
-        transport: Where to.
         queue: What waits.
         accepting: Whether messages are taken: from `admit` to `refuse` or `stop`.
-        ready: Whether messages are taken and none is in flight, so that a broadcast may write its message to the
-            transport by itself. It must then count it in `written` and `written_bytes`, or call `begin` or `fail`.
+        direct: The transport's `direct` while messages are taken and none is in flight. A broadcast steps it by
+            itself, and then counts the message in `written` and `written_bytes`, or calls `begin` or `fail`.
         written: Messages that never waited.
         written_bytes: Their size.
         blocked_since: When the last write that had to wait began to, on the loop's clock.
@@ -50,12 +49,12 @@ class Writer:
         "_on_stuck",
         "_open",
         "_task",
+        "_transport",
         "_waiting",
         "accepting",
         "blocked_since",
+        "direct",
         "queue",
-        "ready",
-        "transport",
         "written",
         "written_bytes",
     )
@@ -69,10 +68,10 @@ class Writer:
         on_stuck: Callable[[bool], None],
         on_episode: Callable[[Dropped], None],
     ) -> None:
-        self.transport = transport
+        self._transport = transport
         self.queue = SendQueue(limits)
         self.accepting = False
-        self.ready = False
+        self.direct: DirectSend | None = None
         self.written = 0
         self.written_bytes = 0
         self._limits = limits
@@ -102,11 +101,12 @@ class Writer:
     def admit(self) -> None:
         """Take messages from now on."""
         self.accepting = self._open
-        self.ready = self.accepting and self._task is None
+        self._set_direct()
 
     def refuse(self) -> None:
         """Take no more messages; what waits is still written."""
-        self.accepting = self.ready = False
+        self.accepting = False
+        self.direct = None
 
     def offer(
         self, payload: Payload, *, overflow: Overflow, scope: str | None = None, key: str | None = None
@@ -177,7 +177,7 @@ class Writer:
         self.queue.begin(payload, now=self.blocked_since)
         task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
         self._task = None if task.done() else task  # an eager one may be (asyncio.eager_task_factory)
-        self.ready = self.accepting and self._task is None
+        self._set_direct()
 
     def fail(self, error: Exception) -> None:
         """A message could not be written: the peer is gone, or the server says so."""
@@ -186,7 +186,7 @@ class Writer:
 
     def _write(self, payload: Payload) -> bool:
         try:
-            pending = self.transport.write(payload)
+            pending = self._transport.write(payload)
         except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
             self.fail(error)
             return False
@@ -202,7 +202,7 @@ class Writer:
             await self._wait(pending)
             written = 0
             while (payload := self._next()) is not None:
-                again = self.transport.write(payload)
+                again = self._transport.write(payload)
                 if again is not None:
                     await self._wait(again)
                 elif (written := written + 1) % _WRITES_PER_TURN == 0:
@@ -214,7 +214,7 @@ class Writer:
             self._give_up(error)
         finally:
             self._task = None
-            self.ready = self.accepting
+            self._set_direct()
 
     async def _wait(self, pending: Awaitable[None]) -> None:
         timeout = self._limits.send_timeout
@@ -227,6 +227,9 @@ class Writer:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _set_direct(self) -> None:
+        self.direct = self._transport.direct if self.accepting and self._task is None else None
 
     def _next(self) -> Payload | None:
         episode = self.queue.release()

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.fanout import Delivery, fan_out
@@ -12,11 +13,24 @@ from unit.fakes import SHORT, FakeTransport, finished, make_connection, make_lin
 HELLO = Payload("hello")
 
 
+class DirectTransport(FakeTransport):
+    """A transport whose server lets broadcasts step its `send`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct = self._send
+
+    async def _send(self, event: Message) -> None:
+        pending = self.write(Payload(event["text"]))
+        if pending is not None:
+            await pending
+
+
 class Crowd:
     """A few connections over fake transports; names are user ids."""
 
-    def __init__(self, *names: str | None) -> None:
-        self.transports = [FakeTransport() for _ in names]
+    def __init__(self, *names: str | None, kind: type[FakeTransport] = FakeTransport) -> None:
+        self.transports = [kind() for _ in names]
         queue = QueueLimits(messages=2, close_timeout=SHORT)
         self.all: list[Connection[object]] = [
             make_connection(make_link(transport, queue=queue), user_id=name)
@@ -28,9 +42,9 @@ class Crowd:
         return [len(transport.taken) for transport in self.transports]
 
 
-@pytest.fixture
-async def crowd() -> AsyncIterator[Crowd]:
-    crowd = Crowd("ann", "bob", "ann", None)
+@pytest.fixture(params=[FakeTransport, DirectTransport])
+async def crowd(request: pytest.FixtureRequest) -> AsyncIterator[Crowd]:
+    crowd = Crowd("ann", "bob", "ann", None, kind=request.param)
     yield crowd
     for one in crowd.all:
         await finished(one.link)
@@ -75,6 +89,24 @@ async def test_what_became_of_it_is_counted(crowd: Crowd) -> None:
     ]
     assert fan_out(crowd.all, HELLO, overflow=Overflow.CLOSE)[0] == Delivery(queued=1, closed=2)
     assert fan_out(crowd.all, HELLO, overflow=Overflow.CLOSE)[0] == Delivery(queued=1)
+
+
+async def test_a_server_that_refuses_a_message_drops_it_and_the_others_get_it(crowd: Crowd) -> None:
+    crowd.transports[1].write_error = OSError("gone")
+    deliveries = [fan_out(crowd.all, HELLO, overflow=Overflow.CLOSE)[0] for _ in range(2)]
+    assert deliveries == [Delivery(queued=3, dropped=1), Delivery(queued=3)]
+    assert crowd.received == [2, 0, 2, 2]
+
+
+async def test_everything_that_the_server_took_is_counted(crowd: Crowd) -> None:
+    crowd.transports[0].stall()
+    for _ in range(2):
+        fan_out(crowd.all[:2], HELLO, overflow=Overflow.CLOSE)
+    crowd.transports[0].resume()
+    await crowd.all[0].link.writer.join()
+    fan_out(crowd.all[:2], HELLO, overflow=Overflow.CLOSE)
+    figures = [one.statistics() for one in crowd.all[:2]]
+    assert [(one.sent, one.sent_bytes, one.high_water) for one in figures] == [(3, 15, 2), (3, 15, 0)]
 
 
 async def test_a_room_drops_its_own_messages_and_conflates_by_key(crowd: Crowd) -> None:

@@ -455,3 +455,35 @@ async def test_nothing_is_left_of_a_link_whose_closer_was_cancelled() -> None:
     async with asyncio.timeout(SOON):
         await link.finish()
     assert link.writer.queue.discarded == 1
+
+
+class LateTransport(FakeTransport):
+    """Of a server whose own threads finish each send."""
+
+    @property
+    def turn(self) -> float:
+        return 0.001
+
+
+async def test_a_queue_over_half_that_moves_wants_a_turn_and_a_nearly_full_one_more() -> None:
+    transport = LateTransport()
+    link = make_link(transport, queue=QueueLimits(messages=8, send_timeout=None, close_timeout=SHORT))
+    transport.stall()
+    wanted = []
+    for _ in range(8):
+        link.deliver(HELLO, Overflow.CLOSE)
+        wanted.append(link.pause_wanted())
+    assert wanted == [None, None, None, None, 0.001, 0.001, 0.005, 0.005]
+    link.shut(DisconnectReason.CLOSED, 1000)
+    await link.finish()
+
+
+async def test_a_stalled_client_wants_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "_STALLED_AFTER", -1.0)
+    transport = LateTransport()
+    link = make_link(transport, queue=QueueLimits(messages=1, send_timeout=None, close_timeout=SHORT))
+    transport.stall()
+    link.deliver(HELLO, Overflow.CLOSE)
+    assert link.pause_wanted() is None
+    link.shut(DisconnectReason.CLOSED, 1000)
+    await link.finish()

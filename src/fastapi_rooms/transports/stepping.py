@@ -23,8 +23,13 @@ def step(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
         Exception: Whatever the coroutine raises before it suspends.
     """
     for waiting_for in work.__await__():  # unlike `work.send` it ends without an exception: half the cost
-        return cast("Awaitable[None]", _resume(work, waiting_for))
+        return resume(work, waiting_for)
     return None
+
+
+def resume(work: Coroutine[Any, Any, None], waiting_for: Any) -> Awaitable[None]:
+    """What a task must await to finish a coroutine that has suspended, waiting for what it yielded."""
+    return cast("Awaitable[None]", _resume(work, waiting_for))
 
 
 @coroutine

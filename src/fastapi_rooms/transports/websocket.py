@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketState
 
 from fastapi_rooms.errors import CloseCode, RoomsError
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import Gone
+from fastapi_rooms.ports import DirectSend, Gone
 from fastapi_rooms.transports.servers import find_transport, is_finished_by_threads, is_steppable, unwrap
 from fastapi_rooms.transports.stepping import step
 
@@ -29,19 +29,19 @@ class WebSocketTransport:
     methods, and closing it is harmless once the connection has ended.
     """
 
-    __slots__ = ("_receive", "_send", "_steppable", "_websocket", "turn")
+    __slots__ = ("_receive", "_send", "_websocket", "direct", "turn")
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._receive = websocket._receive
         self._send = unwrap(websocket._send)
-        self._steppable = is_steppable(self._send)
+        self.direct = cast("DirectSend", self._send) if is_steppable(self._send) else None
         self.turn = _FOREIGN_TURN if is_finished_by_threads(self._send) else 0.0
 
     def write(self, payload: Payload) -> Awaitable[None] | None:
         """Pass one message to the server; see `Transport.write`."""
-        if self._steppable:
-            return step(self._send(payload.event))  # type: ignore[arg-type]  # the servers' sends are coroutines
+        if self.direct is not None:
+            return step(self.direct(payload.event))
         return _Later(self, payload.event)
 
     async def receive(self) -> str | bytes | Gone:
