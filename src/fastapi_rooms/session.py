@@ -79,7 +79,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
 
     Attributes:
         websocket: The raw socket.
-        user: As given, or as authentication found.
+        user: As given; what authentication finds is on the connection.
         room: The room to join on arrival, or `None`.
         rooms: The rooms that it was in when it ended, with the note of each membership.
         on_connect_began: Whether `on_connect` was called, so that `on_disconnect` must be.

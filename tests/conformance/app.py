@@ -60,7 +60,7 @@ async def feed(websocket: WebSocket, label: str, user: str | None = None) -> Non
             await asyncio.sleep(0.1)
 
 
-@app.websocket("/work/{label}")
+@app.websocket("/working/{label}")
 async def work(websocket: WebSocket, label: str, user: str | None = None) -> None:
     """Work on each message for as many seconds as it says."""
     async with MANAGERS[label].connect(websocket, user_id=user) as connection:

@@ -23,7 +23,7 @@ async def _only_sends(port: int) -> None:
 
 
 async def _works_long(port: int) -> None:
-    async with connected(port, "/work/pings?user=work") as client:
+    async with connected(port, "/working/pings?user=work") as client:
         jobs = [f"{ALIVE} first", "2.5 second", "0 third", "0 fourth"]
         for job in jobs:
             await client.send(job)

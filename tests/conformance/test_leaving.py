@@ -29,7 +29,7 @@ async def _while_idle(watch: Watch, way: str) -> None:
 
 
 async def _while_busy(watch: Watch, way: str) -> None:
-    client = await Client.connect(watch.port, f"/work/leave?user=busy-{way}")
+    client = await Client.connect(watch.port, f"/working/leave?user=busy-{way}")
     await client.send("60 seconds")
     await watch.until_event("leave", "works", f"busy-{way}")
     await _leave(client, way)

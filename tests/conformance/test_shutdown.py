@@ -25,7 +25,7 @@ async def _populate(watch: Watch, *, healthy: int, sleeping: int) -> tuple[list[
         assert await client.receive() == "hello"
         clients.append(client)
     for _ in range(sleeping):
-        client = await Client.connect(watch.port, "/work/shutdown?user=sleeping")
+        client = await Client.connect(watch.port, "/working/shutdown?user=sleeping")
         await client.send("60 seconds")
         clients.append(client)
     stalled = await Client.connect(
