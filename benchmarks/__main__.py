@@ -1,7 +1,10 @@
 """`python -m benchmarks`: run everything, print the ratios, keep the figures in `benchmarks/results/`."""
 
 import argparse
+import fcntl
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from benchmarks import fanout, idle, memberships
@@ -19,6 +22,19 @@ class Result(Protocol):
     def record(self) -> dict[str, Any]:
         """Everything that was measured, for the JSON file."""
         ...
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """One run at a time in this checkout: two would pin their servers to the same core, and measure each other."""
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another run is going on: waiting for its end ...", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _run(name: str, arguments: argparse.Namespace) -> Result:
@@ -51,14 +67,15 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Exit status 1 where a bar is missed."""
     arguments = _arguments()
-    start = environment()
     results: dict[str, Any] = {}
     bars: list[Bar] = []
-    for name in arguments.names:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        result = _run(name, arguments)
-        results[name] = result.record()
-        bars += result.bars()
+    with _alone():
+        start = environment()
+        for name in arguments.names:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            result = _run(name, arguments)
+            results[name] = result.record()
+            bars += result.bars()
     print(bars_table(bars))
     record = {"before": start, "after": environment(), "bars": [bar.record() for bar in bars], **results}
     print(f"\nwritten: {save(record, RESULTS).relative_to(RESULTS.parent.parent)}")
