@@ -62,6 +62,11 @@ def serving(name: str) -> Generator[Server]:
         pin(process.pid, cores()[0])
         _wait_for(port, process)
         yield Server(name, port, psutil.Process(process.pid))
+        if process.poll() is not None:
+            raise RuntimeError(f"{name}: the server ended by itself, exit status {process.returncode}")
+    except RuntimeError as error:
+        error.add_note(f"{name}: exit status of the server {process.poll()} (None: it was still running)")
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:
