@@ -4,8 +4,6 @@ import asyncio
 import random
 from typing import Any, Final
 
-from fastapi_rooms.connection import Connection
-from fastapi_rooms.errors import CloseCode, DisconnectReason
 from fastapi_rooms.host import ManagerHost
 
 _SPREAD: Final = 0.8
@@ -18,7 +16,7 @@ async def drain(host: ManagerHost[Any], timeout: float) -> bool:
     host.draining = True
     loop = asyncio.get_running_loop()
     timers = [
-        loop.call_later(random.uniform(0, timeout * _SPREAD), send_away, connection)  # noqa: S311 - jitter
+        loop.call_later(random.uniform(0, timeout * _SPREAD), connection.link.send_away)  # noqa: S311 - jitter
         for connection in host.registry
     ]
     try:
@@ -27,24 +25,17 @@ async def drain(host: ManagerHost[Any], timeout: float) -> bool:
         for timer in timers:
             timer.cancel()
         for connection in host.registry:
-            send_away(connection)
+            connection.link.send_away()
 
 
 async def sweep(host: ManagerHost[Any]) -> None:
     """End everything that is left, in bounded time; see `ConnectionManager.lifespan`."""
     host.draining = True
     for connection in host.registry:
-        send_away(connection)
+        connection.link.send_away()
     limits, queue = host.limits, host.queue
     await host.wait_empty(_sum(limits.handler_grace, queue.close_timeout, limits.hook_timeout))
     await host.tasks.join(limits.hook_timeout)
-
-
-def send_away(connection: Connection[Any]) -> None:
-    """Close with 1012: the client may come back, to another process."""
-    connection.link.shut(
-        DisconnectReason.SHUTDOWN, CloseCode.SERVICE_RESTART, "the server is restarting", flush=True
-    )
 
 
 def _sum(*times: float | None) -> float | None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from fastapi_rooms.batch import Batch
 from fastapi_rooms.connection import Connection
+from fastapi_rooms.gather import Gathers
 from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.send_queue import Offer
@@ -28,6 +30,9 @@ class Delivery:
     closed: int = 0
 
 
+_NOBODYS: Final = Batch([], size=0)
+
+
 def fan_out(
     recipients: Iterable[Connection[Any]],
     payload: Payload,
@@ -37,8 +42,19 @@ def fan_out(
     key: str | None = None,
     exclude: Exclude = (),
     exclude_users: str | Collection[str] = (),
+    gathering: bool = False,
 ) -> tuple[Delivery, float | None]:
     """Offer a message to each recipient. Synchronous: no client is waited for.
+
+    Args:
+        recipients: Who gets it.
+        payload: The message.
+        overflow: What happens at a full queue.
+        scope: Whose policy that is; see `SendQueue.offer`.
+        key: Which queued message it replaces; see `SendQueue.offer`.
+        exclude: Who does not get it.
+        exclude_users: Users who do not get it.
+        gathering: Whether some recipients may have a `Pipe`.
 
     Returns:
         What became of it, and, where some queue is more than half full, for how many seconds (0: one turn of
@@ -48,10 +64,11 @@ def fan_out(
     users = (exclude_users,) if isinstance(exclude_users, str) else [str(user_id) for user_id in exclude_users]
     if excluded or users:
         recipients = [one for one in recipients if one not in excluded and one.user_id not in users]
-    queued = dropped = closed = 0
+    queued, others = (0, recipients) if not gathering else _gather(recipients, payload)
+    dropped = closed = 0
     pause: float | None = None
     event, size = payload.event, payload.size
-    for connection in recipients:
+    for connection in others:
         writer = connection.writer
         direct = writer.direct
         if direct is not None:
@@ -83,3 +100,31 @@ def fan_out(
         if (wanted := connection.link.pause_wanted()) is not None:
             pause = wanted if pause is None else max(pause, wanted)
     return Delivery(queued=queued, dropped=dropped, closed=closed), pause
+
+
+def _gather(recipients: Iterable[Connection[Any]], payload: Payload) -> tuple[int, Iterable[Connection[Any]]]:
+    """Shared frames: put the message into the batches of all who are ready; how many, and who is not."""
+    others: list[Connection[Any]] = []
+    gathered = 0
+    before: Batch | None = _NOBODYS
+    after: Batch | None = None
+    waiting: list[Gathers] = []
+    for connection in recipients:
+        pipe = connection.writer.pipe
+        if pipe is None:
+            others.append(connection)
+            continue
+        # `Pipe.add`, spelt out for all who had the same batch before: this is what a broadcast costs where a write
+        # of many messages costs as much as one.
+        batch = pipe.batch
+        if batch is before:
+            pipe.batch = after
+            if batch is None:
+                waiting.append(pipe)
+        else:
+            pipe.add(payload)
+            waiting = pipe.gatherer.waiting
+            after = pipe.batch
+            before = _NOBODYS if after is None else batch
+        gathered += 1
+    return gathered, others

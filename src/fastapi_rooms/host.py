@@ -10,16 +10,18 @@ from fastapi_rooms.activity import Activity
 from fastapi_rooms.arrival import shake_hands
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import Disconnect, DisconnectReason, InvalidMessage, WrongEventLoop
+from fastapi_rooms.gather import Gatherer
 from fastapi_rooms.hooks import HookRunner, Hooks, UserT
 from fastapi_rooms.link import Link
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.ports import Transport
 from fastapi_rooms.registry import Registry
 from fastapi_rooms.send_queue import Dropped
 from fastapi_rooms.session import Session, refusal
 from fastapi_rooms.statistics import ConnectionStatistics, combine, ended
 from fastapi_rooms.tasks import TaskOwner
-from fastapi_rooms.transports.websocket import WebSocketTransport
+from fastapi_rooms.transports.choose import choose_transport
 
 
 class Extension(Protocol):
@@ -54,7 +56,12 @@ class ManagerHost(Generic[UserT]):
     """Everything that a manager knows of its connections in this process.
 
     It belongs to one event loop: bound at the first connection, bound anew when it is empty.
+
+    Attributes:
+        gathering: Whether some connection has, or had, a `Pipe`.
     """
+
+    _gatherer: Gatherer  # of the loop
 
     def __init__(
         self,
@@ -72,7 +79,7 @@ class ManagerHost(Generic[UserT]):
         self.limits = limits
         self.rate_limit = rate_limit
         self.heartbeat = heartbeat
-        self._beat = None if heartbeat is None else Payload.of(heartbeat.message)
+        self._beat = None if heartbeat is None or heartbeat.message is None else Payload.of(heartbeat.message)
         self.registry: Registry[UserT] = Registry()
         self.sessions: dict[Connection[UserT], Session[UserT]] = {}
         self.tasks = TaskOwner()
@@ -80,6 +87,7 @@ class ManagerHost(Generic[UserT]):
         self.extension: Extension | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.draining = False
+        self.gathering = False
         self.accepted = 0
         self.disconnected: Counter[str] = Counter()
         self.past = ConnectionStatistics()
@@ -109,6 +117,7 @@ class ManagerHost(Generic[UserT]):
                 "loop, or use fastapi_rooms.testing; in an application make one manager for each loop"
             )
         self.loop = loop
+        self._gatherer = Gatherer(loop, window=self.limits.write_window)
         self.draining = False
         self._activity = None
         if self.extension is not None:
@@ -126,14 +135,16 @@ class ManagerHost(Generic[UserT]):
             raise refusal(websocket, 503, "too many connections")
         if user_id is not None and self.over_user_limit(user_id, more=1):
             raise refusal(websocket, 429, "too many connections of this user")
+        transport = choose_transport(websocket, self._gatherer, queue_bytes=self.queue.bytes)
+        self.gathering = self.gathering or transport.pipe is not None
         link = Link(
-            WebSocketTransport(websocket),
+            transport,
             session,
             queue=self.queue,
             overflow=self.overflow,
             limits=self.limits,
             rate_limit=self.rate_limit,
-            heartbeat=self.heartbeat,
+            heartbeat=self._heartbeat_over(transport),
             beat=self._beat,
         )
         connection = Connection(websocket, link, user=session.user, user_id=user_id, on_invalid=self._invalid)
@@ -235,6 +246,11 @@ class ManagerHost(Generic[UserT]):
         except TimeoutError:
             return False
         return True
+
+    def _heartbeat_over(self, transport: Transport) -> Heartbeat | None:
+        if self._beat is None and transport.pipe is None:
+            return None  # pings are the server's affair there
+        return self.heartbeat
 
     async def _invalid(self, connection: Connection[UserT], error: InvalidMessage) -> None:
         hook = partial(self.hooks.on_invalid_message, connection, error)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import random
 from typing import Final, Literal, Protocol
 
 from fastapi_rooms.closing import cut_reason
@@ -62,10 +63,12 @@ class Link:
         "_beat",
         "_broken",
         "_closer",
+        "_departure",
         "_expiry",
         "_liveness",
         "_loop",
         "_owner",
+        "_pings",
         "_timer",
         "disconnect",
         "limits",
@@ -95,7 +98,9 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._broken: asyncio.TimerHandle | None = None
+        self._departure: asyncio.TimerHandle | None = None
         self._beat = beat
+        self._pings = heartbeat is not None and beat is None
         self._liveness: Liveness | None = None
         if heartbeat is not None or limits.idle_timeout is not None:
             self._liveness = Liveness(idle_timeout=limits.idle_timeout, heartbeat=heartbeat, now=self._loop.time())
@@ -120,10 +125,15 @@ class Link:
             on_gone=self._peer_gone,
             on_violation=self.shut,
         )
+        if transport.pipe is not None:
+            transport.pipe.watch(self)
 
     def start(self) -> None:
         """The handshake is complete: read, and watch the client's life."""
         self.reader.start()
+        pipe = self.transport.pipe
+        if pipe is not None and self._pings:
+            pipe.take_over_pings()
         if self._liveness is not None:
             self._liveness.saw(self._loop.time())
             self._watch(self._liveness)
@@ -210,14 +220,40 @@ class Link:
         await self.reader.linger(self.queue_limits.close_timeout)
         await self.writer.join()
 
+    def pipe_changed(self) -> None:
+        """Shared frames: the server's buffer is full, or has space again; see `PipeOwner`."""
+        self.writer.refresh()
+
+    def pipe_failed(self, error: Exception) -> None:
+        """Shared frames: what was gathered could not be written; see `PipeOwner`."""
+        self.writer.fail(error)
+
+    def peer_lives(self) -> None:
+        """Shared frames: a pong has come; see `PipeOwner`."""
+        if self._liveness is not None:
+            self._liveness.saw(self._loop.time())
+
+    def server_stops(self) -> bool:
+        """Shared frames: the server stops; see `PipeOwner`."""
+        spread = self.limits.shutdown_spread
+        if spread is None or self.disconnect is not None:
+            return False
+        self._departure = self._loop.call_later(random.uniform(0, spread), self.send_away)  # noqa: S311 - jitter
+        return True
+
+    def send_away(self) -> None:
+        """Close with 1012, with what is queued before it: the client may come back, to another process."""
+        text = "the server is restarting"
+        self.shut(DisconnectReason.SHUTDOWN, CloseCode.SERVICE_RESTART, text, flush=True)
+
     def _end(self, disconnect: Disconnect) -> None:
         self.disconnect = disconnect
         self.status = "disconnected"
         self.writer.refuse()
-        for timer in (self._timer, self._expiry, self._broken):
+        for timer in (self._timer, self._expiry, self._broken, self._departure):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._expiry = self._broken = None
+        self._timer = self._expiry = self._broken = self._departure = None
         self._owner.link_down()
         if self.reader.started:
             self.transport.retire()
@@ -282,7 +318,11 @@ class Link:
         self._watch(liveness)
 
     def _send_heartbeat(self, liveness: Liveness, now: float) -> None:
-        if self._beat is None or not self.writer.accepting:
+        pipe = self.transport.pipe
+        if not self.writer.accepting:
             liveness.saw(now)  # nothing is asked, so no answer is due
+        elif self._beat is None:
+            if pipe is not None:
+                pipe.ping()
         elif not self.writer.offer_control(self._beat):
             self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")

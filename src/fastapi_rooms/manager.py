@@ -373,6 +373,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
             key=key,
             exclude=exclude,
             exclude_users=exclude_users,
+            gathering=self._host.gathering,
         )
         if pause is not None:
             await asyncio.sleep(pause)  # a busy producer must not starve the writers

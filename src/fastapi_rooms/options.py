@@ -91,6 +91,11 @@ class Limits:
             is cancelled. 0: at once.
         hook_timeout: Seconds for each hook and each `authorize`.
         authentication_timeout: Seconds for the first message of `connect(..., authenticate=...)`; then 4502.
+        write_window: Seconds for which messages to one client are gathered into one write, on servers with shared
+            frames: up to so much later, in fewer writes. `None` (default): for one turn of the event loop.
+        shutdown_spread: Seconds over which the clients are sent away with 1012 when the server stops, on servers
+            with shared frames, so that they do not all come back at once. The server's own graceful timeout must
+            be longer. `None` (default): all at once, as the server does it.
     """
 
     connections: int | None = None
@@ -104,6 +109,8 @@ class Limits:
     handler_grace: float | None = 5.0
     hook_timeout: float | None = 10.0
     authentication_timeout: float | None = 10.0
+    write_window: float | None = None
+    shutdown_spread: float | None = None
 
     def __post_init__(self) -> None:
         _check_bounds(self, zero_allowed=frozenset({"handler_grace"}))
@@ -133,16 +140,17 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """A message to a quiet client, who must then show life: any inbound message counts.
+    """A message or a ping to a quiet client, who must then show life: any inbound message counts, and a pong.
 
-    For servers that have no protocol pings, for proxies that cut quiet connections, and for clients that
-    answer in the application. Browsers answer protocol pings by themselves, but not this message: the page
-    must reply to it with anything at all.
+    A message is for servers that have no protocol pings, for proxies that cut quiet connections, and for clients
+    that answer in the application: the page must reply to it with anything at all. `message=None` sends protocol
+    pings (RFC 6455 §5.5.2), which browsers answer by themselves, on servers with shared frames, in place of the
+    server's own; on other servers it sends nothing, and leaves liveness to the server.
 
     Attributes:
-        interval: Seconds without an inbound message until `message` is sent.
-        timeout: Seconds after it without an inbound message until the connection is closed with 4012.
-        message: What is sent: text, bytes, a model, or anything JSON-able.
+        interval: Seconds without a sign of life until `message` is sent.
+        timeout: Seconds after it without one until the connection is closed with 4012.
+        message: What is sent: text, bytes, a model, or anything JSON-able. `None`: a protocol ping.
     """
 
     interval: float = 25.0

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from fastapi_rooms.errors import UnencodableMessage
+from fastapi_rooms.frames import BINARY, TEXT, build_frame, shared_window
 
 
 class Payload:
@@ -17,9 +18,10 @@ class Payload:
         size: Bytes on the wire without framing: UTF-8 for text.
     """
 
-    __slots__ = ("event", "size")
+    __slots__ = ("_frames", "event", "size")
 
     def __init__(self, data: str | bytes, *, size: int | None = None) -> None:
+        self._frames: dict[int, bytes] | None = None
         if isinstance(data, str):
             self.event: dict[str, Any] = {"type": "websocket.send", "text": data}
             self.size = _utf8_size(data) if size is None else size
@@ -31,6 +33,22 @@ class Payload:
     def data(self) -> str | bytes:
         """What the client receives: `str` as a text message, `bytes` as a binary one."""
         return cast("str | bytes", self.event.get("text", self.event.get("bytes")))
+
+    def frame(self, window_bits: int) -> bytes:
+        """The WebSocket frame (RFC 6455 §5.2), built once for all clients of one kind.
+
+        Args:
+            window_bits: What the client negotiated for compression (RFC 7692); 0: none.
+        """
+        window_bits = shared_window(self.size, window_bits)
+        if self._frames is None:
+            self._frames = {}
+        frame = self._frames.get(window_bits)
+        if frame is None:
+            data = self.data
+            opcode, raw = (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)
+            frame = self._frames[window_bits] = build_frame(opcode, raw, window_bits=window_bits)
+        return frame
 
     @classmethod
     def of(cls, message: object) -> "Payload":

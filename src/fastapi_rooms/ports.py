@@ -1,9 +1,11 @@
 """What a transport, a set of hooks and an authenticator must be, for the layers above and beside us."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from fastapi_rooms.gather import Gatherer, Gathers
 from fastapi_rooms.payload import Payload
 
 SUBPROTOCOL_SCOPE_KEY: Final = "fastapi_rooms.subprotocol"
@@ -18,6 +20,10 @@ class Gone:
     text: str = ""
 
 
+SHARED_FRAMES_EXTENSION: Final = "fastapi_rooms.shared_frames"
+"""Where, in `scope["extensions"]`, a server that takes frames offers itself: `{"server": FrameServer}`."""
+
+
 DirectSend = Callable[[MutableMapping[str, Any]], Coroutine[Any, Any, None]]
 """A server's `send` that may be stepped by hand (see `fastapi_rooms.transports.stepping`)."""
 
@@ -28,6 +34,11 @@ class Transport(Protocol):
     @property
     def direct(self) -> DirectSend | None:
         """What `write` steps with `Payload.event`; broadcasts do that themselves. `None`: use `write`."""
+        ...
+
+    @property
+    def pipe(self) -> "Pipe | None":
+        """Where the transport gathers messages; `None` where it does not. The same object for its whole life."""
         ...
 
     @property
@@ -73,6 +84,134 @@ class Transport(Protocol):
 
     def discard_unsent_after(self, delay: float | None) -> None:
         """After `delay` seconds abort, if the server still holds bytes that the peer has not taken."""
+        ...
+
+
+class Pipe(Gathers, Protocol):
+    """What a transport can do more if it writes frames by itself: all messages of a turn of the loop in one write.
+
+    Attributes:
+        ready: Whether messages are taken now: the handshake is complete, nothing has ended the connection, and the
+            server's buffer has space. While it is false, `Transport.write` is what takes them.
+        batch: What was gathered and not yet written. A broadcast may put in its place what `add` made of an equal
+            one for another client, while the pipe is ready.
+        gatherer: Who writes the batch at the end of the turn.
+    """
+
+    ready: bool
+    gatherer: Gatherer
+
+    def add(self, payload: Payload) -> None:
+        """Gather one message; it goes out at the end of the turn, or now if that is much. Only while `ready`."""
+        ...
+
+    def flush(self) -> None:
+        """Write what was gathered now. Never raises: a failure is told to the owner."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """Messages taken so far."""
+        ...
+
+    @property
+    def sent_bytes(self) -> int:
+        """Their size."""
+        ...
+
+    def unsent(self) -> int:
+        """Bytes that were taken and that the peer's kernel has not got: gathered, or in the server's buffer."""
+        ...
+
+    def watch(self, owner: "PipeOwner") -> None:
+        """Tell `owner` from now on; before accept, once."""
+        ...
+
+    def take_over_pings(self) -> None:
+        """The owner sends the pings from now on, not the server."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping (RFC 6455 §5.5.2); the pong is told to the owner."""
+        ...
+
+
+class PipeOwner(Protocol):
+    """Whom a pipe tells what happens to it. None of it may block or raise."""
+
+    def pipe_changed(self) -> None:
+        """`Pipe.ready` has changed."""
+        ...
+
+    def pipe_failed(self, error: Exception) -> None:
+        """What was gathered could not be written."""
+        ...
+
+    def peer_lives(self) -> None:
+        """A pong has come."""
+        ...
+
+    def server_stops(self) -> bool:
+        """The server wants to close the connection for its shutdown; True: the owner does it in its own time."""
+        ...
+
+
+class FrameServer(Protocol):
+    """One connection of a server that takes frames as they are, written around its own state machine."""
+
+    @property
+    def writable(self) -> asyncio.Event:
+        """Set while the server's buffer has space, and once the connection is lost."""
+        ...
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Where frames are written."""
+        ...
+
+    @property
+    def window_bits(self) -> int:
+        """The window that compressed messages may use, as negotiated; 0: none."""
+        ...
+
+    def attach(self, client: "FrameClient") -> bool:
+        """Tell `client` from now on; False, and nothing is told, where no frames can be written any more."""
+        ...
+
+    def stop_keepalive(self) -> None:
+        """Send no pings any more."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping, if the connection is open; the pong is told to the client."""
+        ...
+
+
+class FrameClient(Protocol):
+    """Whom a `FrameServer` tells what happens to its connection. None of it may block or raise."""
+
+    def flush(self) -> None:
+        """The server is about to write by itself: what was gathered goes first."""
+        ...
+
+    def paused(self) -> None:
+        """The server's buffer is full."""
+        ...
+
+    def resumed(self) -> None:
+        """The server's buffer has space again."""
+        ...
+
+    def ended(self) -> None:
+        """No frames can be written any more."""
+        ...
+
+    def pong(self) -> None:
+        """The client has answered a ping."""
+        ...
+
+    def stopping(self) -> bool:
+        """The server stops; True where the client closes the connection in its own time."""
         ...
 
 

@@ -1,6 +1,7 @@
 """The bounded queue of messages that wait for one client. Pure: no socket, no loop, no clock of its own."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -72,6 +73,11 @@ class SendQueue:
     A message is offered (`offer`), or pushed by a caller who waited for space (`fits`, `push`). The writer
     takes the head (`take`), which is then in flight, and releases it when the server took it (`release`).
 
+    Args:
+        limits: The bounds.
+        held: Bytes that the server took and still holds for the client: they count towards the bound by size.
+            `None`: the server does not say.
+
     Attributes:
         sent: Messages that waited, or were in flight, and that the server took.
         sent_bytes: Their size.
@@ -88,6 +94,7 @@ class SendQueue:
         "_bytes",
         "_entries",
         "_episode",
+        "_held",
         "_in_flight",
         "_in_flight_since",
         "_limits",
@@ -102,8 +109,9 @@ class SendQueue:
         "sent_bytes",
     )
 
-    def __init__(self, limits: QueueLimits) -> None:
+    def __init__(self, limits: QueueLimits, *, held: Callable[[], int] | None = None) -> None:
         self._limits = limits
+        self._held = held
         self._entries: OrderedDict[int, _Entry] | None = None  # made when first needed: most never queue
         self._by_key: dict[tuple[str | None, str], int] | None = None
         self._next = 0
@@ -126,15 +134,15 @@ class SendQueue:
 
     @property
     def size(self) -> int:
-        """Bytes that wait, what is in flight included."""
-        return self._bytes
+        """Bytes that wait, what is in flight and what the server holds included."""
+        return self._bytes if self._held is None else self._bytes + self._held()
 
     @property
     def over_half(self) -> bool:
         """Whether more than half of either bound is in use."""
         limits = self._limits
         return (limits.messages is not None and len(self) > limits.messages // 2) or (
-            limits.bytes is not None and self._bytes > limits.bytes // 2
+            limits.bytes is not None and self.size > limits.bytes // 2
         )
 
     @property
@@ -142,7 +150,7 @@ class SendQueue:
         """The greater of the two shares in use, by messages and by bytes: 0 empty, 1 full."""
         limits = self._limits
         by_messages = 0.0 if limits.messages is None else len(self) / limits.messages
-        by_bytes = 0.0 if limits.bytes is None else self._bytes / limits.bytes
+        by_bytes = 0.0 if limits.bytes is None else self.size / limits.bytes
         return max(by_messages, by_bytes)
 
     def oldest_age(self, now: float) -> float:
@@ -157,7 +165,7 @@ class SendQueue:
         messages, size_limit = self._limits.messages, self._limits.bytes
         more_messages, more_bytes = (CONTROL_MESSAGES, CONTROL_BYTES) if control else (0, 0)
         return (messages is None or len(self) < messages + more_messages) and (
-            size_limit is None or self._bytes + size <= size_limit + more_bytes
+            size_limit is None or self.size + size <= size_limit + more_bytes
         )
 
     def push(self, payload: Payload, *, now: float) -> None:
@@ -255,7 +263,7 @@ class SendQueue:
 
     def _raise_high_water(self) -> None:
         self.high_water = max(self.high_water, len(self))
-        self.high_water_bytes = max(self.high_water_bytes, self._bytes)
+        self.high_water_bytes = max(self.high_water_bytes, self.size)
 
     def _remove(self, number: int) -> _Entry:
         entries = self._entries or OrderedDict()
@@ -274,12 +282,12 @@ class SendQueue:
         if number is None:
             return False
         entry = self._entries[number]
-        size = self._bytes - entry.payload.size + payload.size
-        if self._limits.bytes is not None and size > self._limits.bytes:
+        more = payload.size - entry.payload.size
+        if self._limits.bytes is not None and self.size + more > self._limits.bytes:
             return False
         entry.payload = payload
         entry.queued_at = now
-        self._bytes = size
+        self._bytes += more
         self.conflated += 1
         self._raise_high_water()
         return True
@@ -288,7 +296,7 @@ class SendQueue:
         """Evict the oldest messages of the scope until `size` bytes fit; evict none where that cannot help."""
         messages, size_limit = self._limits.messages, self._limits.bytes
         count_over = 0 if messages is None else len(self) + 1 - messages
-        bytes_over = 0 if size_limit is None else self._bytes + size - size_limit
+        bytes_over = 0 if size_limit is None else self.size + size - size_limit
         victims: list[int] = []
         freed = 0
         for number, entry in (self._entries or {}).items():

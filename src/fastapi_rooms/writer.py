@@ -12,7 +12,7 @@ from typing import Final
 
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import DirectSend, Transport
+from fastapi_rooms.ports import DirectSend, Pipe, Transport
 from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
 
 _WRITES_PER_TURN: Final = 64
@@ -35,6 +35,8 @@ class Writer:
     Attributes:
         queue: What waits.
         accepting: Whether messages are taken: from `admit` to `refuse` or `stop`.
+        pipe: The transport's `pipe` while messages are taken, none is in flight, and it is ready. A broadcast puts
+            messages there by itself; the pipe counts them.
         direct: The transport's `direct` while messages are taken and none is in flight. A broadcast steps it by
             itself, and then counts the message in `written` and `written_bytes`, or calls `begin` or `fail`.
         written: Messages that never waited.
@@ -54,6 +56,7 @@ class Writer:
         "accepting",
         "blocked_since",
         "direct",
+        "pipe",
         "queue",
         "written",
         "written_bytes",
@@ -69,9 +72,10 @@ class Writer:
         on_episode: Callable[[Dropped], None],
     ) -> None:
         self._transport = transport
-        self.queue = SendQueue(limits)
+        self.queue = SendQueue(limits, held=None if transport.pipe is None else transport.pipe.unsent)
         self.accepting = False
         self.direct: DirectSend | None = None
+        self.pipe: Pipe | None = None
         self.written = 0
         self.written_bytes = 0
         self._limits = limits
@@ -91,22 +95,24 @@ class Writer:
     @property
     def sent(self) -> int:
         """Messages that the server took."""
-        return self.written + self.queue.sent
+        pipe = self._transport.pipe
+        return self.written + self.queue.sent if pipe is None else pipe.sent
 
     @property
     def sent_bytes(self) -> int:
         """Their size."""
-        return self.written_bytes + self.queue.sent_bytes
+        pipe = self._transport.pipe
+        return self.written_bytes + self.queue.sent_bytes if pipe is None else pipe.sent_bytes
 
     def admit(self) -> None:
         """Take messages from now on."""
         self.accepting = self._open
-        self._set_direct()
+        self.refresh()
 
     def refuse(self) -> None:
         """Take no more messages; what waits is still written."""
         self.accepting = False
-        self.direct = None
+        self.refresh()
 
     def offer(
         self, payload: Payload, *, overflow: Overflow, scope: str | None = None, key: str | None = None
@@ -177,7 +183,14 @@ class Writer:
         self.queue.begin(payload, now=self.blocked_since)
         task = loop.create_task(self._run(pending), name="fastapi_rooms writer")
         self._task = None if task.done() else task  # an eager one may be (asyncio.eager_task_factory)
-        self._set_direct()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again what a broadcast may do by itself: after each change here, and of `Pipe.ready`."""
+        idle = self.accepting and self._task is None
+        pipe = self._transport.pipe
+        self.direct = self._transport.direct if idle else None
+        self.pipe = pipe if idle and pipe is not None and pipe.ready else None
 
     def fail(self, error: Exception) -> None:
         """A message could not be written: the peer is gone, or the server says so."""
@@ -214,7 +227,7 @@ class Writer:
             self._give_up(error)
         finally:
             self._task = None
-            self._set_direct()
+            self.refresh()
 
     async def _wait(self, pending: Awaitable[None]) -> None:
         timeout = self._limits.send_timeout
@@ -228,9 +241,6 @@ class Writer:
             if timer is not None:
                 timer.cancel()
 
-    def _set_direct(self) -> None:
-        self.direct = self._transport.direct if self.accepting and self._task is None else None
-
     def _next(self) -> Payload | None:
         episode = self.queue.release()
         if episode is not None:
@@ -243,7 +253,9 @@ class Writer:
             place, payload = self._waiting[0]
             if place.done():
                 self._waiting.popleft()
-            elif self.queue.fits(payload.size):
+            elif (
+                self.queue.fits(payload.size) or not self.queue
+            ):  # what only the server holds is no reason to wait
                 self._waiting.popleft()
                 self.queue.push(payload, now=asyncio.get_running_loop().time())
                 place.set_result(True)

@@ -71,6 +71,11 @@ def _uvicorn_sansio(port: int, ping: float | None) -> list[str]:
     return _uvicorn(port, ping, ws="websockets-sansio", loop="uvloop")
 
 
+def _uvicorn_shared_frames(port: int, ping: float | None) -> list[str]:
+    protocol = "fastapi_rooms.transports.shared_frames:SharedFramesProtocol"
+    return _uvicorn(port, ping, ws=protocol, loop="uvloop")
+
+
 def _uvicorn_wsproto(port: int, ping: float | None) -> list[str]:
     return _uvicorn(port, ping, ws="wsproto", loop="asyncio")
 
@@ -93,6 +98,9 @@ def _daphne(port: int, ping: float | None) -> list[str]:
 
 UVICORN = ServerKind(name="uvicorn", command=_uvicorn_sansio, aborts=True, shutdown_code=1012)
 UVICORN_WSPROTO = ServerKind(name="uvicorn-wsproto", command=_uvicorn_wsproto, aborts=True, shutdown_code=1012)
+SHARED_FRAMES = ServerKind(
+    name="uvicorn-shared-frames", command=_uvicorn_shared_frames, aborts=True, shutdown_code=1012
+)
 HYPERCORN = ServerKind(name="hypercorn", command=_hypercorn, aborts=True, shutdown_code=1012, graceful=2.0)
 # granian 2.8 aborts ("Cannot drop pointer into Python heap") if it stops while a send waits for a stalled client.
 GRANIAN = ServerKind(name="granian", command=_granian, graceful=3.0)
@@ -106,7 +114,7 @@ DAPHNE = ServerKind(
     all_codes=False,
     steady_memory=False,
 )
-KINDS = (UVICORN, UVICORN_WSPROTO, HYPERCORN, GRANIAN, DAPHNE)
+KINDS = (UVICORN, SHARED_FRAMES, UVICORN_WSPROTO, HYPERCORN, GRANIAN, DAPHNE)
 
 
 class Server:

@@ -10,7 +10,7 @@ from fastapi_rooms.errors import CloseCode, Disconnect, DisconnectReason, Invali
 from fastapi_rooms.link import Link
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import DirectSend, Gone
+from fastapi_rooms.ports import DirectSend, Gone, Pipe
 from fastapi_rooms.send_queue import Dropped
 
 SOON = 2.0
@@ -42,6 +42,7 @@ class FakeTransport:
         self.close_error: Exception | None = None
         self.close_blocks = False
         self.direct: DirectSend | None = None
+        self.pipe: Pipe | None = None
         self.reading: asyncio.Event = asyncio.Event()
         self._stalled = False
         self._unwritten: Payload | None = None

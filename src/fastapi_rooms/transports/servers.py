@@ -12,7 +12,7 @@ from starlette.types import Send
 
 _MAX_LAYERS: Final = 16
 
-_STEPPABLE: Final = ("uvicorn.", "hypercorn.", "daphne.", "fastapi_rooms.testing.")
+_STEPPABLE: Final = ("uvicorn.", "hypercorn.", "daphne.", "fastapi_rooms.transports.", "fastapi_rooms.testing.")
 """Modules whose `send` knows nothing of the task it runs in; the conformance suite decides."""
 
 _TRANSPARENT: Final = frozenset({"starlette._exception_handler", "starlette.middleware.sessions"})

@@ -29,13 +29,14 @@ class WebSocketTransport:
     methods, and closing it is harmless once the connection has ended.
     """
 
-    __slots__ = ("_receive", "_send", "_websocket", "direct", "turn")
+    __slots__ = ("_receive", "_send", "_websocket", "direct", "pipe", "turn")
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._receive = websocket._receive
         self._send = unwrap(websocket._send)
         self.direct = cast("DirectSend", self._send) if is_steppable(self._send) else None
+        self.pipe = None
         self.turn = _FOREIGN_TURN if is_finished_by_threads(self._send) else 0.0
 
     def write(self, payload: Payload) -> Awaitable[None] | None:

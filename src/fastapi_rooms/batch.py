@@ -1,0 +1,58 @@
+"""The messages that go to a connection in one write, joined once for all that get the same ones."""
+
+from typing import Final
+
+from fastapi_rooms.frames import HEADER_BYTES
+from fastapi_rooms.payload import Payload
+
+FULL: Final = 64 * 1024
+"""Bytes from which a batch is written at once, without waiting for the end of the turn."""
+
+
+class Batch:
+    """Messages in their order. Immutable: `then` makes the batch that has one more.
+
+    Connections that got the same messages in a turn of the loop hold the very same batch, for `then` remembers
+    what it made last: a broadcast to a thousand makes one, and `joined` joins it once.
+
+    Attributes:
+        last: The last message; `None` where there is none.
+        count: Messages.
+        size: Their bytes, without framing.
+        full: Whether it should be written without waiting for more.
+    """
+
+    __slots__ = ("_joined", "_next", "_payloads", "count", "full", "last", "size")
+
+    def __init__(self, payloads: list[Payload], *, size: int) -> None:
+        self.last = payloads[-1] if payloads else None
+        self._payloads = payloads  # shared by the batches that grow from this one: the first `count` are ours
+        self._next: Batch | None = None
+        self._joined: dict[int, bytes] | None = None
+        self.count = len(payloads)
+        self.size = size
+        self.full = size + self.count * HEADER_BYTES >= FULL
+
+    def then(self, payload: Payload) -> "Batch":
+        """This batch and one message more."""
+        following = self._next
+        if following is None or following.last is not payload:
+            following = self._next = self._grow(payload)
+        return following
+
+    def joined(self, window_bits: int) -> bytes:
+        """The frames of all messages, for a client that negotiated `window_bits`."""
+        if self._joined is None:
+            self._joined = {}
+        data = self._joined.get(window_bits)
+        if data is None:
+            frames = [payload.frame(window_bits) for payload in self._payloads[: self.count]]
+            data = self._joined[window_bits] = frames[0] if len(frames) == 1 else b"".join(frames)
+        return data
+
+    def _grow(self, payload: Payload) -> "Batch":
+        payloads = self._payloads
+        if len(payloads) != self.count or not self.count:
+            payloads = payloads[: self.count]  # another batch has grown from this one already
+        payloads.append(payload)
+        return Batch(payloads, size=self.size + payload.size)

@@ -1,0 +1,117 @@
+"""What is written at the end of this turn of the event loop, and nothing before: one write for each client."""
+
+import asyncio
+from typing import Final, Protocol
+
+from fastapi_rooms.batch import Batch
+from fastapi_rooms.payload import Payload
+
+MANY: Final = 32
+"""Clients from which a write to each of them takes much longer than a turn of the loop that brings nothing."""
+
+MORE_TURNS: Final = 3
+"""Turns that writing to many clients is put off for. A message that has reached the socket by then is read in the
+first, handled in the second or third, and goes out in the same writes: with several messages on their way that
+makes few large writes of many small ones. It costs a message some microseconds."""
+
+
+class WriteFrames(Protocol):
+    """Passes bytes to a client's socket, without waiting."""
+
+    def __call__(self, data: bytes, /) -> None:
+        """Write."""
+        ...
+
+
+class Gathers(Protocol):
+    """A client whose messages are gathered.
+
+    Attributes:
+        batch: What was gathered and not yet written.
+        window_bits: What the client negotiated for compression; 0: none.
+        write_frames: Where its bytes go.
+        written: Messages written so far.
+        written_bytes: Their size.
+    """
+
+    batch: Batch | None
+    window_bits: int
+    write_frames: WriteFrames
+    written: int
+    written_bytes: int
+
+    def write_failed(self, error: Exception) -> None:
+        """`write_frames` raised. Must not raise itself."""
+        ...
+
+
+class Gatherer:
+    """Collects the clients that got something in this turn, and writes at its end. Schedules nothing else.
+
+    Args:
+        loop: Whose turns.
+        window: Seconds to gather for, instead of a turn: fewer and larger writes, each message later by up to
+            so much.
+
+    Attributes:
+        waiting: Clients with a batch, in the order in which they got it. Who gives a client its first batch
+            appends it here, unless `begin` did.
+    """
+
+    __slots__ = ("_empty", "_loop", "_window", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, window: float | None = None) -> None:
+        self._loop = loop
+        self._window = window
+        self.waiting: list[Gathers] = []
+        self._empty = Batch([], size=0)
+
+    def begin(self, client: Gathers, payload: Payload) -> Batch:
+        """The first message for a client that has no batch; the batch, which is the client's to keep."""
+        if not self.waiting:
+            if self._window is None:
+                self._loop.call_soon(self._end_turn, 0)
+            else:
+                self._loop.call_later(self._window, self._write_all)
+        self.waiting.append(client)
+        return self._empty.then(payload)
+
+    def _end_turn(self, turns: int) -> None:
+        if turns < MORE_TURNS and len(self.waiting) >= MANY:
+            self._loop.call_soon(self._end_turn, turns + 1)
+        else:
+            self._write_all()
+
+    def _write_all(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        self._empty = Batch([], size=0)
+        batch_before: Batch | None = None
+        bits_before, data = 0, b""
+        for client in waiting:
+            # `write_batch`, spelt out: this, and the loop of `fan_out`, is what a message costs beside the kernel.
+            batch = client.batch
+            if batch is None:
+                continue
+            client.batch = None
+            client.written += batch.count
+            client.written_bytes += batch.size
+            if batch is not batch_before or client.window_bits != bits_before:
+                batch_before, bits_before = batch, client.window_bits
+                data = batch.joined(bits_before)
+            try:
+                client.write_frames(data)
+            except Exception as error:  # noqa: BLE001 - event loops raise what they like for a peer that is gone
+                client.write_failed(error)
+
+
+def write_batch(client: Gathers) -> None:
+    """Write what one client has gathered, now."""
+    batch = client.batch
+    if batch is not None:
+        client.batch = None
+        client.written += batch.count
+        client.written_bytes += batch.size
+        try:
+            client.write_frames(batch.joined(client.window_bits))
+        except Exception as error:  # noqa: BLE001 - as above
+            client.write_failed(error)
