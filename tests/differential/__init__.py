@@ -1,0 +1,1 @@
+"""The same story told twice: through uvicorn alone, and through shared frames."""
