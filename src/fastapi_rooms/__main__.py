@@ -23,6 +23,8 @@ _GRACE: Final = 5
 _LONGEST_MESSAGE: Final = 1024 * 1024
 """Bytes that the server takes as one message; the examples' own limits are far below."""
 
+_PROTOCOL: Final = "fastapi_rooms.transports.shared_frames:SharedFramesProtocol"
+
 _DESCRIPTION: Final = "Live connections for FastAPI."
 
 _EXAMPLES_DESCRIPTION: Final = """\
@@ -92,6 +94,7 @@ def _run_examples(*, host: str, port: int, reload: bool) -> None:
         port=port,
         reload=reload,
         reload_dirs=[str(folder)] if reload else None,
+        ws=_PROTOCOL,
         ws_max_size=_LONGEST_MESSAGE,
         timeout_graceful_shutdown=_GRACE,
         access_log=False,

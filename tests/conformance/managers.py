@@ -22,6 +22,8 @@ CLOSE_TIMEOUT: Final = 0.5
 HANDLER_GRACE: Final = 1.0
 HOOK_TIMEOUT: Final = 1.0
 HEARTBEAT: Final = Heartbeat(interval=0.5, timeout=0.5, message="still there?")
+PROTOCOL_PINGS: Final = Heartbeat(interval=0.5, timeout=0.5, message=None)
+SHUTDOWN_SPREAD: Final = 1.5
 QUEUE_MESSAGES: Final = 64
 QUEUE_BYTES: Final = 512 * 1024
 MESSAGE_BYTES: Final = 4096
@@ -95,6 +97,7 @@ MANAGERS: dict[str, Recorded] = {
     "stall-await": Recorded(queue=_QUEUE, limits=_LIMITS),
     "heartbeat": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=HEARTBEAT),
     "pings": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "protocol-pings": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=PROTOCOL_PINGS),
     "leave": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "ends": Recorded(queue=_QUEUE, limits=_LIMITS),
     "auth": Recorded(queue=_QUEUE, limits=_LIMITS),
@@ -105,6 +108,7 @@ MANAGERS: dict[str, Recorded] = {
     "strict": Strict(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
     "rated": Recorded(queue=_QUEUE, limits=_LIMITS, rate_limit=RateLimit(rate=5, burst=10)),
     "shutdown": Recorded(queue=_PATIENT_QUEUE, limits=_LIMITS),
+    "spread": Recorded(queue=_QUEUE, limits=Limits(handler_grace=HANDLER_GRACE, shutdown_spread=SHUTDOWN_SPREAD)),
     "churn": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "fragile": Fragile(queue=_QUEUE, limits=_LIMITS),
     "bursts": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),

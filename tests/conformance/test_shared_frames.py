@@ -1,0 +1,93 @@
+"""What `SharedFramesProtocol` does beyond what every server does."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from .managers import CLOSE_TIMEOUT, PROTOCOL_PINGS, SHUTDOWN_SPREAD
+from .servers import SHARED_FRAMES, Server
+from .watch import Watch, watching
+from .wire import Client, Closed, connected
+
+pytestmark = pytest.mark.xdist_group("uvicorn-shared-frames, own process")
+
+CLIENTS = 60
+INTERVAL, TIMEOUT = PROTOCOL_PINGS.interval, PROTOCOL_PINGS.timeout
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Watch]:
+    server = Server(SHARED_FRAMES, directory=tmp_path)
+    try:
+        async with watching(server) as watch:
+            yield watch
+    finally:
+        server.stop()
+    assert not server.complaints()
+
+
+async def _closed(client: Client) -> tuple[Closed, float]:
+    closed = await client.receive_close(timeout=SHUTDOWN_SPREAD + 5)
+    return closed, time.monotonic()
+
+
+async def test_clients_are_sent_away_one_by_one_at_the_stop_where_the_manager_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    server = Server(SHARED_FRAMES, directory=tmp_path)
+    try:
+        spread = [await Client.connect(server.port, "/echo/spread") for _ in range(CLIENTS)]
+        at_once = [await Client.connect(server.port, "/echo/plain") for _ in range(3)]
+        for client in (*spread, *at_once):
+            assert await client.receive() == "hello"
+        stopped = time.monotonic()
+        server.terminate()
+        others = asyncio.gather(*map(_closed, at_once))
+        closed = await asyncio.gather(*map(_closed, spread))
+        gone = await asyncio.to_thread(server.gone, timeout=5)
+        for client in (*spread, *at_once):
+            client.socket.close()
+    finally:
+        server.stop()
+
+    assert [reply for reply, _ in closed] == [Closed(1012, "the server is restarting")] * CLIENTS
+    moments = sorted(at - stopped for _, at in closed)
+    assert moments[-1] < SHUTDOWN_SPREAD + 1.0
+    assert moments[-1] - moments[0] > SHUTDOWN_SPREAD / 2
+    assert max(later - earlier for earlier, later in pairwise(moments)) < SHUTDOWN_SPREAD / 3
+    assert all(reply == Closed(1012) and at - stopped < SHUTDOWN_SPREAD / 2 for reply, at in await others)
+    assert gone
+    assert not server.complaints()
+
+
+async def test_a_client_that_answers_protocol_pings_stays(own: Watch) -> None:
+    async with connected(own.port, "/listen/protocol-pings?user=lively") as client:
+        with pytest.raises(TimeoutError):
+            await client.receive(timeout=4 * (INTERVAL + TIMEOUT))
+        assert client.pings >= 3
+        assert await client.close() == Closed(1000)
+
+
+async def test_a_client_that_vanishes_is_noticed_by_protocol_pings(own: Watch) -> None:
+    async with connected(own.port, "/listen/protocol-pings?user=gone") as client:
+        client.answers_pings = False
+        started = time.monotonic()
+        gone = await own.until_event("protocol-pings", "disconnect", "gone", within=6)
+        assert (gone["reason"], gone["code"]) == ("heartbeat_timeout", 4012)
+        assert gone["at"] - started <= INTERVAL + TIMEOUT + CLOSE_TIMEOUT + 1.0
+
+
+async def test_a_client_that_only_talks_is_not_pinged(own: Watch) -> None:
+    async with connected(own.port, "/echo/protocol-pings?user=talks") as client:
+        assert await client.receive() == "hello"
+        until = time.monotonic() + 2 * (INTERVAL + TIMEOUT)
+        while time.monotonic() < until:
+            await client.send("still here")
+            assert await client.receive() == "still here"
+            await asyncio.sleep(INTERVAL / 4)
+        assert client.pings == 0
+        assert await client.close() == Closed(1000)
