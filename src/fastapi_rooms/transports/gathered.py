@@ -1,13 +1,14 @@
 """Shared frames: the way to a client of a server that takes WebSocket frames as they are."""
 
-from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Final
 
 from fastapi_rooms.batch import FULL, Batch
 from fastapi_rooms.frames import PLAIN
 from fastapi_rooms.gather import Gatherer, WriteFrames, write_batch
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import FrameServer, Gone, PipeOwner
+from fastapi_rooms.transports.stepping import step
 from fastapi_rooms.transports.websocket import WebSocketTransport
 
 _BUFFER_SHARE: Final = 4
@@ -75,7 +76,7 @@ class GatheredTransport:
         if self.ready:
             self.add(payload)
             return None
-        return _WhenReady(self, payload)
+        return step(self._write_when_ready(payload))  # in line for the buffer's space from now on
 
     def add(self, payload: Payload) -> None:
         """Gather one message; see `Pipe.add`."""
@@ -191,16 +192,3 @@ class GatheredTransport:
 
 def _not_yet(_data: bytes, /) -> None:
     raise ConnectionError("frames can be written from accept on")
-
-
-class _WhenReady:
-    """A write that starts when it is awaited, so that one that never is leaves no coroutine behind."""
-
-    __slots__ = ("_payload", "_transport")
-
-    def __init__(self, transport: GatheredTransport, payload: Payload) -> None:
-        self._transport = transport
-        self._payload = payload
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._transport._write_when_ready(self._payload).__await__()

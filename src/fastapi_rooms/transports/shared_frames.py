@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ try:
     from uvicorn.config import Config
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
     from uvicorn.server import ServerState
+    from websockets.exceptions import NegotiationError
+    from websockets.extensions import Extension
     from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
     from websockets.frames import Frame
     from websockets.protocol import OPEN
@@ -36,7 +39,19 @@ KNOWN_UVICORN: Final = ((0, 52, 1), (0, 55))
 """The first version that we know, and the first that we do not know yet."""
 
 
-_DEFLATE: Final = ServerPerMessageDeflateFactory(
+class _SharedDeflate(ServerPerMessageDeflateFactory):
+    """Declines a window of 256 bytes, which zlib cannot keep to and websockets before 17.2 accepts."""
+
+    def process_request_params(
+        self, params: Sequence[tuple[str, str | None]], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[tuple[str, str | None]], PerMessageDeflate]:
+        answer, extension = super().process_request_params(params, accepted_extensions)
+        if extension.local_max_window_bits < WINDOW_BITS.start:
+            raise NegotiationError(f"windows have at least {WINDOW_BITS.start} bits here")
+        return answer, extension
+
+
+_DEFLATE: Final = _SharedDeflate(
     server_no_context_takeover=True,
     client_no_context_takeover=True,
     server_max_window_bits=WINDOW_BITS[-1],

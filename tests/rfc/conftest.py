@@ -1,0 +1,30 @@
+"""Every test here that asks for `server` runs once on each transport; one process serves all of them."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.servers import Server
+
+from .transports import EACH_TRANSPORT
+
+
+@pytest.fixture(scope="session", params=EACH_TRANSPORT)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server with the echo example."""
+    running = Server(request.param, directory=tmp_path_factory.mktemp("rfc"))
+    try:
+        yield running
+    finally:
+        running.stop()
+    assert not running.complaints()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _what_is_imported_is_no_garbage() -> Iterator[None]:
+    """Spares the collection after each of a thousand short tests looking through it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
