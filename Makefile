@@ -11,10 +11,10 @@ comma := ,
 # Layers 0 to 4, where every branch is tested.
 space := $(subst ,, )
 CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closing identity options payload statistics validation \
-  inbox liveness rate send_queue ports reader writer link connection registry))
+  inbox liveness rate send_queue ports reader writer link connection registry frames batch gather))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage test-lowest check fix docs bench build clean
+.PHONY: help run test coverage test-lowest check fix docs bench bench-full build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,8 +60,11 @@ fix: $(VENV)/.dev-installed ## What linters can mend by themselves
 docs: $(VENV)/.dev-installed ## The documentation on http://127.0.0.1:8001
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
-bench: $(VENV)/.test-installed ## The ratios: fan-out, idle memory, memberships
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.bench-installed ## The library beside its peers, as ratios, in 15 minutes, with plots
+	$(BIN)/python -m benchmarks --quick --plots docs/assets/performance
+
+bench-full: $(VENV)/.bench-installed ## The same with every cell, for hours
+	$(BIN)/python -m benchmarks --full --plots docs/assets/performance
 
 build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery started from an empty folder
 	rm -rf dist

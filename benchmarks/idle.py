@@ -1,18 +1,47 @@
-"""What a connection that does nothing costs: ours less a bare endpoint, in resident memory of the server."""
+"""What a connection that does nothing costs: ours beside a bare endpoint, in resident memory of the server."""
 
-import socket
+import argparse
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
-from benchmarks.client import frame, handshake
-from benchmarks.report import Bar
-from benchmarks.server import HOST, Server, serving
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.echo import EchoClient
+from benchmarks.machine import HOST
+from benchmarks.payload import message
+from benchmarks.report import Bar, table
+from benchmarks.server import Server, serving
 
+NAME = "idle"
+
+BARE, STANDARD, SHARED = "bare", "rooms", "rooms-shared"
 MOST_KB = 4.0
 WARM_UP_CONNECTIONS = 200
-SETTLE_SECONDS = 0.5
-TEXT = b'{"type":"hello","text":"one message each way, then silence"}'
+AT_ONCE = 20
+SETTLE_SECONDS = 0.3
+TEXT = message(1024).model_dump_json().encode()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Who is measured.
+
+    Attributes:
+        name: Of the contestant.
+        deflate: Whether each client has negotiated compression.
+    """
+
+    name: str
+    deflate: bool
+
+    def __str__(self) -> str:
+        return f"{CONTESTANTS[self.name].title}, {'deflate' if self.deflate else 'plain'}"
+
+
+CELLS = tuple(Cell(name, deflate) for deflate in (False, True) for name in (BARE, STANDARD, SHARED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,77 +49,116 @@ class Plan:
     """How much is run.
 
     Attributes:
-        rounds: Pairs of fresh processes, in either order by turns.
-        connections: Idle connections in each.
+        rounds: Fresh processes for each cell, in either order by turns.
+        connections: Idle connections in each; a multiple of `AT_ONCE`.
     """
 
-    rounds: int = 3
-    connections: int = 4000
+    rounds: int = 5
+    connections: int = 2000
 
 
 @dataclass
 class Idle:
     """What came out, in KB for each connection: `quiet` since accept, and `used` once, both ways, before."""
 
-    quiet: dict[str, list[float]] = field(default_factory=dict)
-    used: dict[str, list[float]] = field(default_factory=dict)
+    quiet: dict[Cell, list[float]] = field(default_factory=dict)
+    used: dict[Cell, list[float]] = field(default_factory=dict)
 
     def bars(self) -> list[Bar]:
-        cells = (("never used", self.quiet), ("after one message each way", self.used))
-        return [
-            Bar(name=f"KB added per idle connection, {name}", values=_less(cell), most=MOST_KB, unit="KB")
-            for name, cell in cells
-        ]
+        return [bar for state in self._states() for bar in self._bars(*state)]
+
+    def text(self) -> str:
+        rows = [(str(cell), *(_spread(kb[cell]) for _, kb in self._states())) for cell in self.quiet]
+        head = ("server", *(state for state, _ in self._states()))
+        return table("Idle: KB for each connection; medians, and all", head, rows)
 
     def record(self) -> dict[str, Any]:
-        return {"quiet_kb": self.quiet, "used_kb": self.used}
+        return {
+            "titles": {cell.name: CONTESTANTS[cell.name].title for cell in self.quiet},
+            "cells": [
+                {"server": cell.name, "deflate": cell.deflate, "quiet_kb": quiet, "used_kb": self.used[cell]}
+                for cell, quiet in self.quiet.items()
+            ],
+        }
+
+    def _states(self) -> tuple[tuple[str, dict[Cell, list[float]]], ...]:
+        return ("never used", self.quiet), ("after one message each way", self.used)
+
+    @staticmethod
+    def _bars(state: str, kb: dict[Cell, list[float]]) -> Iterator[Bar]:
+        for cell, ours in kb.items():
+            if cell.name == BARE:
+                continue
+            pairs = list(zip(ours, kb[Cell(BARE, cell.deflate)], strict=True))
+            if cell == Cell(SHARED, deflate=True):
+                ratios = [one / other for one, other in pairs]
+                yield Bar(name=f"memory per idle connection, {cell} / bare, {state}", values=ratios, below=1.0)
+            else:
+                added = [one - other for one, other in pairs]
+                name = f"memory added per idle connection, {cell}, {state}"
+                yield Bar(name=name, values=added, most=MOST_KB, unit="KB")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    rounds = arguments.pairs or (9 if arguments.full else 5)
+    return Plan(rounds=rounds, connections=5000 if arguments.full else 2000)
 
 
 def run(plan: Plan) -> Idle:
     result = Idle()
     for number in range(plan.rounds):
-        for name in ("bare", "rooms") if number % 2 == 0 else ("rooms", "bare"):
-            with serving(name) as server:
-                quiet, used = _measure(server, plan.connections)
-            result.quiet.setdefault(name, []).append(quiet)
-            result.used.setdefault(name, []).append(used)
+        print(f"  {number + 1} of {plan.rounds}", file=sys.stderr, flush=True)
+        for cell in CELLS if number % 2 == 0 else reversed(CELLS):
+            with serving(cell.name, deflate=cell.deflate) as server:
+                quiet, used = _measure(server, cell, plan.connections)
+            result.quiet.setdefault(cell, []).append(quiet)
+            result.used.setdefault(cell, []).append(used)
     return result
 
 
-def _measure(server: Server, connections: int) -> tuple[float, float]:
-    sockets = _open(server, WARM_UP_CONNECTIONS)  # imports, caches and pools are paid for by now
+def _measure(server: Server, cell: Cell, connections: int) -> tuple[float, float]:
+    clients: list[EchoClient] = []
     try:
-        _use(sockets)
+        _open(clients, server, cell, WARM_UP_CONNECTIONS)  # imports, caches and pools are paid for by now
+        _use(clients)
         before = _settled(server)
-        sockets += _open(server, connections)
+        _open(clients, server, cell, connections)
         quiet = _settled(server)
-        _use(sockets[-connections:])
+        _use(clients[-connections:])
         used = _settled(server)
     finally:
-        for connection in sockets:
-            connection.close()
+        for client in clients:
+            client.close()
     return (quiet - before) / connections / 1024, (used - before) / connections / 1024
 
 
-def _open(server: Server, connections: int) -> list[socket.socket]:
-    return [handshake(HOST, server.port, "/echo") for _ in range(connections)]
+def _open(clients: list[EchoClient], server: Server, cell: Cell, count: int) -> None:
+    for _ in range(count // AT_ONCE):
+        some = [EchoClient(HOST, server.port, "/echo", deflate=cell.deflate) for _ in range(AT_ONCE)]
+        clients += some
+        for client in some:
+            client.ask()
+        for client in some:
+            client.enter()
 
 
-def _use(sockets: list[socket.socket]) -> None:
-    expected = frame(TEXT, masked=False)
-    for connection in sockets:
-        connection.sendall(frame(TEXT, masked=True))
-        answer = b""
-        while len(answer) < len(expected) and (piece := connection.recv(len(expected) - len(answer))):
-            answer += piece
-        if answer != expected:
-            raise RuntimeError(f"the echo differs: {answer!r}")
+def _use(clients: list[EchoClient]) -> None:
+    for first in range(0, len(clients), AT_ONCE):
+        some = clients[first : first + AT_ONCE]
+        for client in some:
+            client.say(TEXT)
+        for client in some:
+            client.hear(TEXT)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def _settled(server: Server) -> int:
     time.sleep(SETTLE_SECONDS)
     return server.resident_bytes()
-
-
-def _less(cell: dict[str, list[float]]) -> list[float]:
-    return [ours - bare for ours, bare in zip(cell["rooms"], cell["bare"], strict=True)]

@@ -1,109 +1,209 @@
-"""One run of the load against one server: the client in C where a compiler is there, in Python otherwise."""
+"""The load on one server: the client in C where a compiler is there, in Python otherwise."""
 
 import json
+import os
+import selectors
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.server import HOST, Server, cores, pin
+from benchmarks.contestants import Skipped
+from benchmarks.machine import HOST, RESULTS, ROOT, cores, pin
+from benchmarks.server import Server
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-MARGIN_SECONDS = 120.0
+SOURCES = Path(__file__).parent / "epoll"
+ANSWER_SECONDS = 180.0
+NO_DEFLATE = "the client cannot inflate: no C compiler here, or no zlib.h"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
-    """What the client does.
+class Crowd:
+    """The clients.
 
     Attributes:
-        connections: Who gets every broadcast.
-        outstanding: Broadcasts that may be on their way at once (W).
-        size: Bytes of one message.
-        warm_up: Seconds before anything is measured.
-        seconds: Seconds measured.
+        connections: All of them.
+        stalled: How many of these read nothing once they are connected.
+        deflate: Whether they offer compression, as browsers do.
     """
 
     connections: int = 1000
-    outstanding: int = 1
-    size: int = 128
-    warm_up: float = 0.2
-    seconds: float = 0.8
+    stalled: int = 0
+    deflate: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.connections} connections" + (", deflate" if self.deflate else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What it took to open the connections."""
+
+    connections: int
+    seconds: float
+    cpu_seconds: float
+    extensions: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What came of it. Every byte of every delivery was compared with what was sent.
+    """What came of a load. Every byte of every delivery was compared with what was sent.
 
     Attributes:
-        deliveries: Messages that connections received in the measured time.
-        per_second: The same, per second.
+        broadcasts: Messages that reached all who read, in the measured time.
+        deliveries: The same times those who read.
+        per_second: Deliveries per second.
         cpu_us: Microseconds of the server's CPU, user and system, for one delivery.
         p50_ms: Milliseconds from sending a message to its last delivery: median.
         p99_ms: The same: 99th percentile.
+        most_ms: The same: the longest.
         client: Which client measured: "c" or "python".
+        stopped: Paced load: the server stopped delivering at all.
+        stood_seconds: How long it stood when it was given up.
     """
 
+    broadcasts: int
     deliveries: int
     per_second: float
     cpu_us: float
     p50_ms: float
     p99_ms: float
+    most_ms: float
     client: str
+    stopped: bool = False
+    stood_seconds: float = 0.0
 
 
-def measure(server: Server, load: Load, *, path: str = "/ws") -> Figures:
-    """Run the client once.
+class Clients:
+    """Connections that are open, and what can be asked of them."""
+
+    def __init__(self, server: Server, process: "subprocess.Popen[str]") -> None:
+        self.server = server
+        self._process = process
+        self.opened = Opened(**self._answer())
+
+    def closed(self, *, outstanding: int, size: int, warm_up: float, seconds: float) -> Figures:
+        """Keep `outstanding` broadcasts of `size` bytes on their way, for `seconds` after `warm_up`.
+
+        Raises:
+            RuntimeError: A message was lost, doubled, late by 15 seconds or not what was sent.
+        """
+        return self._figures(f"closed {outstanding} {size} {warm_up} {seconds}")
+
+    def paced(
+        self,
+        *,
+        rate: float,
+        size: int,
+        seconds: float,
+        patience: float,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Figures:
+        """Send `rate` broadcasts a second; give up when for `patience` seconds nothing comes back.
+
+        `watch` is called now and then in the meantime.
+        """
+        return self._figures(f"paced {rate} {size} {seconds} {patience}", watch)
+
+    def _figures(self, command: str, watch: Callable[[], None] = lambda: None) -> Figures:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended; the answer says why
+            self._process.stdin.write(f"{command}\n")
+            self._process.stdin.flush()
+        result = self._answer(watch)
+        deliveries = max(result["deliveries"], 1)
+        return Figures(
+            broadcasts=result["broadcasts"],
+            deliveries=result["deliveries"],
+            per_second=result["deliveries"] / result["seconds"],
+            cpu_us=result["cpu_seconds"] / deliveries * 1e6,
+            p50_ms=result["p50_ms"],
+            p99_ms=result["p99_ms"],
+            most_ms=result["most_ms"],
+            client=result["client"],
+            stopped=result.get("stopped", False),
+            stood_seconds=result.get("stood_seconds", 0.0),
+        )
+
+    def _answer(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """The client's next line."""
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            for _ in range(int(ANSWER_SECONDS / 0.1)):
+                watch()
+                if selector.select(0.1):
+                    break
+            else:
+                raise RuntimeError(f"{self.server.name}: the client says nothing")
+        line = self._process.stdout.readline()
+        if not line:
+            assert self._process.stderr is not None
+            raise RuntimeError(f"{self.server.name}: {self._process.stderr.read().strip()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@contextmanager
+def clients(server: Server, crowd: Crowd) -> Generator[Clients]:
+    """Open the connections, and close them on leaving.
 
     Raises:
-        RuntimeError: A message was lost, doubled, late by 15 seconds or not what was sent.
+        Skipped: Compression is asked for, and one of the two sides has none.
     """
-    numbers = (load.connections, load.outstanding, load.size, load.warm_up, load.seconds)
-    command = [*_client(), HOST, str(server.port), path, *map(str, numbers)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+    program = client_program()
+    if crowd.deflate and "deflate" not in program.can:
+        raise Skipped(f"{server.name}: {NO_DEFLATE}")
+    if crowd.stalled and "stall" not in program.can:
+        raise Skipped(f"{server.name}: the client in Python has no stalled connections")
+    numbers = ["--connections", str(crowd.connections)]
+    if crowd.stalled:
+        numbers += ["--stalled", str(crowd.stalled)]
+    processes = [option for one in server.processes for option in ("--cpu-of", str(one.pid))]
+    command = [
+        *(*program.command, *numbers, *processes, *(["--deflate"] if crowd.deflate else [])),
+        *(*server.contestant.speech.options(), HOST, str(server.port), server.contestant.path),
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, text=True, bufsize=1, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
         try:
-            pin(client.pid, cores()[1])
-            cpu, result = _follow(client, server)
-            status = client.wait(MARGIN_SECONDS)
+            pin(process.pid, cores()[1])
+            open_clients = Clients(server, process)
+            if crowd.deflate and "permessage-deflate" not in open_clients.opened.extensions:
+                raise Skipped(f"{server.name}: does not negotiate permessage-deflate")
+            yield open_clients
         finally:
-            client.kill()
-    if status != 0 or result is None:
-        raise RuntimeError(f"{server.name}: the client failed, see above")
-    return Figures(
-        deliveries=result["deliveries"],
-        per_second=result["deliveries"] / result["seconds"],
-        cpu_us=cpu / result["deliveries"] * 1e6,
-        p50_ms=result["p50_ms"],
-        p99_ms=result["p99_ms"],
-        client=result["client"],
-    )
+            process.kill()
+            with suppress(BrokenPipeError):
+                process.communicate()
 
 
-def _follow(client: "subprocess.Popen[str]", server: Server) -> tuple[float, dict[str, Any] | None]:
-    """The server's CPU seconds between the client's two marks, and the client's last line."""
-    cpu = 0.0
-    for line in client.stdout or ():
-        match line.strip():
-            case "measuring":
-                cpu = -server.cpu_seconds()
-            case "measured":
-                cpu += server.cpu_seconds()
-            case result:
-                return cpu, json.loads(result)
-    return cpu, None
+@dataclass(frozen=True)
+class Program:
+    """The client: its command line, and which of "stall" and "deflate" it can do."""
+
+    command: tuple[str, ...]
+    can: frozenset[str]
 
 
 @cache
-def _client() -> tuple[str, ...]:
+def client_program() -> Program:
+    """The client in C, compiled now; or the one in Python."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is not None and sys.platform == "linux":
         RESULTS.mkdir(exist_ok=True)
-        binary = RESULTS / "client"
-        compiled = subprocess.run([compiler, "-O2", "-o", str(binary), str(HERE / "client.c")], check=False)
-        if compiled.returncode == 0:
-            return (str(binary),)
-    return (sys.executable, "-m", "benchmarks.client")
+        binary, fresh = RESULTS / "client", RESULTS / f"client-{os.getpid()}"
+        sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
+        for options, can in ((("-DWITH_ZLIB", "-lz"), {"stall", "deflate"}), ((), {"stall"})):
+            command = [compiler, "-O2", "-o", str(fresh), *sources, *options]
+            if subprocess.run(command, check=False, capture_output=bool(options)).returncode == 0:
+                fresh.replace(binary)  # others may be running it
+                return Program((str(binary),), frozenset(can))
+    return Program((sys.executable, "-m", "benchmarks.client"), frozenset())

@@ -1,4 +1,4 @@
-"""Ratios with their spread, as a table and as JSON."""
+"""Figures with their spread, as tables and as JSON."""
 
 import json
 import os
@@ -7,12 +7,29 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-PACKAGES = ("fastapi-rooms", "fastapi", "starlette", "uvicorn", "websockets", "uvloop")
+PACKAGES = (
+    "fastapi-rooms",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "hypercorn",
+    "granian",
+    "websockets",
+    "uvloop",
+    "orjson",
+    "python-socketio",
+    "litestar",
+    "broadcaster",
+    "fastapi-websocket-pubsub",
+    "picows",
+    "socketify",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +41,8 @@ class Bar:
         values: The figure of each pair; the median counts.
         least: It must be at least this; `None`: no such bar.
         most: It must be at most this; `None`: no such bar.
+        above: It must be more than this; `None`: no such bar.
+        below: It must be less than this; `None`: no such bar.
         unit: "" for a ratio.
     """
 
@@ -31,6 +50,8 @@ class Bar:
     values: Sequence[float]
     least: float | None = None
     most: float | None = None
+    above: float | None = None
+    below: float | None = None
     unit: str = ""
 
     @property
@@ -39,25 +60,34 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+        return (
+            (self.least is None or self.value >= self.least)
+            and (self.most is None or self.value <= self.most)
+            and (self.above is None or self.value > self.above)
+            and (self.below is None or self.value < self.below)
+        )
 
     @property
     def limit(self) -> str:
-        if self.least is not None:
-            return f">= {self.least:g}"
-        return "" if self.most is None else f"<= {self.most:g}"
+        signs = (("<=", self.most), (">=", self.least), ("<", self.below), (">", self.above))
+        return ", ".join(f"{sign} {value:g}" for sign, value in signs if value is not None)
 
     def row(self) -> tuple[str, ...]:
-        ordered = sorted(self.values)
-        quarter = len(ordered) // 4
-        half = f"{ordered[quarter]:.2f} to {ordered[-1 - quarter]:.2f}"
-        whole = f"{ordered[0]:.2f} to {ordered[-1]:.2f}"
+        low, high = middle_half(self.values)
         verdict = ("met" if self.met else "MISSED") if self.limit else ""
         value = f"{self.value:.2f} {self.unit}".strip()
-        return self.name, value, half, whole, str(len(ordered)), self.limit, verdict
+        whole = f"{min(self.values):.2f} to {max(self.values):.2f}"
+        return self.name, value, f"{low:.2f} to {high:.2f}", whole, str(len(self.values)), self.limit, verdict
 
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "median": self.value, "met": self.met}
+
+
+def middle_half(values: Iterable[float]) -> tuple[float, float]:
+    """The least and the greatest of the values that are left without the lower and the upper quarter."""
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return ordered[quarter], ordered[-1 - quarter]
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -75,13 +105,21 @@ def bars_table(bars: Iterable[Bar]) -> str:
 
 def environment() -> dict[str, Any]:
     return {
+        "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "python": sys.version.split()[0],
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def save(results: dict[str, Any], folder: Path) -> Path:

@@ -1,79 +1,111 @@
-"""One contestant, served by uvicorn with its defaults in a fresh process on a core of its own."""
+"""One contestant's server, in a fresh process on a core of its own."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parent.parent
-HOST = "127.0.0.1"
+from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.machine import HOST, RESULTS, ROOT, cores, may_open_many_files, pin
+
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
-
-OPTIONS = ("--ws", "websockets-sansio", "--loop", "uvloop", "--ws-ping-interval", "600", "--log-level", "warning")
-"""uvicorn's own choices where uvloop and websockets are installed, said aloud; without a line of log for each
-connection, and without pings, which the clients would have to tell from messages."""
+LOG_LINES = 5
 
 
 @dataclass(frozen=True)
 class Server:
     """A running contestant."""
 
-    name: str
+    contestant: Contestant
     port: int
-    process: psutil.Process
+    processes: tuple[psutil.Process, ...]
+
+    @property
+    def name(self) -> str:
+        return self.contestant.name
 
     def cpu_seconds(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        times = [process.cpu_times() for process in self.processes]
+        return float(sum(one.user + one.system for one in times))
 
     def resident_bytes(self) -> int:
-        return int(self.process.memory_info().rss)
+        """Of all its processes together; `RuntimeError` once it has ended."""
+        try:
+            return sum(int(process.memory_info().rss) for process in self.processes)
+        except psutil.NoSuchProcess as error:
+            raise RuntimeError("the server has ended") from error
 
+    @contextmanager
+    def rest(self) -> Generator[None]:
+        """Stop its processes for a while, so that those that poll when they are idle take no time from others."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
 
-def cores() -> tuple[int | None, int | None]:
-    """One core for the server and another for the client; `None` where this machine has only one to give."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None, None
-    usable = sorted(os.sched_getaffinity(0))
-    return (usable[0], usable[-1]) if len(usable) > 1 else (None, None)
+    def _signal(self, number: int) -> None:
+        for process in self.processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
-
-def pin(pid: int, core: int | None) -> None:
-    if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, {core})
+    def open_files(self) -> int:
+        return sum(process.num_fds() for process in self.processes)
 
 
 @contextmanager
-def serving(name: str) -> Generator[Server]:
-    """Start `benchmarks.apps.<name>`, and stop it on leaving."""
+def serving(name: str, *, deflate: bool = False) -> Generator[Server]:
+    """Start the contestant of this name, and stop it on leaving.
+
+    Args:
+        name: As in `benchmarks.contestants`.
+        deflate: For servers that compress only when they are told to.
+
+    Raises:
+        Skipped: It cannot run here, or cannot compress.
+        RuntimeError: It does not start, or ended by itself.
+    """
+    contestant = CONTESTANTS[name]
+    contestant.require(deflate=deflate)
+    may_open_many_files()
+    RESULTS.mkdir(exist_ok=True)
+    log = RESULTS / f"{name}.log"
     port = _free_port()
-    command = [sys.executable, "-m", "uvicorn", f"benchmarks.apps.{name}:app", "--port", str(port), *OPTIONS]
-    process = subprocess.Popen(command, cwd=ROOT)
+    with log.open("w") as output:
+        process = subprocess.Popen(contestant.command(port, deflate), cwd=ROOT, stdout=output, stderr=output)
     try:
         pin(process.pid, cores()[0])
         _wait_for(port, process)
-        yield Server(name, port, psutil.Process(process.pid))
+        parent = psutil.Process(process.pid)
+        yield Server(contestant, port, (parent, *parent.children(recursive=True)))
         if process.poll() is not None:
-            raise RuntimeError(f"{name}: the server ended by itself, exit status {process.returncode}")
+            raise RuntimeError("the server ended by itself")
     except RuntimeError as error:
-        error.add_note(f"{name}: exit status of the server {process.poll()} (None: it was still running)")
+        status = "it was still running" if process.poll() is None else f"its exit status was {process.returncode}"
+        error.add_note(f"{name}: {status}; the end of its log: {_end_of(log)}")
         raise
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_of(log: Path) -> str:
+    return " | ".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]) or "(empty)"
 
 
 def _free_port() -> int:
@@ -91,4 +123,4 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"the server did not start (exit status {process.poll()})")
+    raise RuntimeError("the server did not start")

@@ -226,12 +226,12 @@ class Link:
 
     def pipe_failed(self, error: Exception) -> None:
         """Shared frames: what was gathered could not be written; see `PipeOwner`."""
-        self.writer.fail(error)
+        self.writer.fail_gathered(error)
 
     def peer_lives(self) -> None:
         """Shared frames: a pong has come; see `PipeOwner`."""
         if self._liveness is not None:
-            self._liveness.saw(self._loop.time())
+            self._liveness.heard(self._loop.time())
 
     def server_stops(self) -> bool:
         """Shared frames: the server stops; see `PipeOwner`."""

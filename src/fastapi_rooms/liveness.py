@@ -18,19 +18,28 @@ class Verdict(Enum):
 
 
 class Liveness:
-    """The idle timeout and the heartbeat of one connection; any inbound message counts as life."""
+    """The idle timeout and the heartbeat of one connection.
 
-    __slots__ = ("_beat_at", "_heartbeat", "_idle_timeout", "_seen")
+    A message from the client counts for both, a pong for the heartbeat alone.
+    """
+
+    __slots__ = ("_beat_at", "_heard", "_heartbeat", "_idle_timeout", "_seen")
 
     def __init__(self, *, idle_timeout: float | None, heartbeat: Heartbeat | None, now: float) -> None:
         self._idle_timeout = idle_timeout
         self._heartbeat = heartbeat
         self._seen = now
+        self._heard = now
         self._beat_at: float | None = None
 
     def saw(self, now: float) -> None:
-        """The client sent something."""
+        """The client sent a message."""
         self._seen = now
+        self.heard(now)
+
+    def heard(self, now: float) -> None:
+        """The client answered a ping."""
+        self._heard = now
         self._beat_at = None
 
     def judge(self, now: float) -> Verdict:
@@ -41,7 +50,7 @@ class Liveness:
             return Verdict.WAIT
         if self._beat_at is not None:
             return Verdict.DEAD if now >= self._beat_at + self._heartbeat.timeout else Verdict.WAIT
-        if now >= self._seen + self._heartbeat.interval:
+        if now >= self._heard + self._heartbeat.interval:
             self._beat_at = now
             return Verdict.BEAT
         return Verdict.WAIT
@@ -54,7 +63,7 @@ class Liveness:
         if self._heartbeat is not None:
             interval = self._heartbeat.interval
             if self._beat_at is None:
-                times.append(self._seen + interval)
+                times.append(self._heard + interval)
             else:  # an answer may come long before the deadline, and then the next beat is due
                 times.append(min(self._beat_at + self._heartbeat.timeout, now + interval))
         return min(times, default=None)

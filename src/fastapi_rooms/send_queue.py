@@ -140,10 +140,7 @@ class SendQueue:
     @property
     def over_half(self) -> bool:
         """Whether more than half of either bound is in use."""
-        limits = self._limits
-        return (limits.messages is not None and len(self) > limits.messages // 2) or (
-            limits.bytes is not None and self.size > limits.bytes // 2
-        )
+        return self._over_half(self.size)
 
     @property
     def fullness(self) -> float:
@@ -230,7 +227,8 @@ class SendQueue:
         """The server took what was in flight.
 
         Returns:
-            What was dropped in the overflow episode that ends here (at half full), or `None`.
+            What was dropped in the overflow episode that ends here (at half full, without what the server
+            holds), or `None`.
         """
         payload = self._in_flight
         if payload is not None:
@@ -238,7 +236,7 @@ class SendQueue:
             self._bytes -= payload.size
             self.sent += 1
             self.sent_bytes += payload.size
-        return None if self.over_half else self.end_episode()
+        return None if self._over_half(self._bytes) else self.end_episode()
 
     def end_episode(self) -> Dropped | None:
         """End the overflow episode, if one is on, and return what it dropped."""
@@ -250,6 +248,12 @@ class SendQueue:
         self.discarded += len(self)
         self._entries = self._by_key = self._in_flight = None
         self._bytes = 0
+
+    def _over_half(self, size: int) -> bool:
+        limits = self._limits
+        return (limits.messages is not None and len(self) > limits.messages // 2) or (
+            limits.bytes is not None and size > limits.bytes // 2
+        )
 
     def _append(self, entry: _Entry) -> int:
         if self._entries is None:

@@ -197,6 +197,12 @@ class Writer:
         self.queue.discarded += 1
         self._give_up(error)
 
+    def fail_gathered(self, error: Exception) -> None:
+        """What the pipe had gathered could not be written; it was counted when it was taken."""
+        if self._open:
+            self.stop()
+            self._on_failure(error)
+
     def _write(self, payload: Payload) -> bool:
         try:
             pending = self._transport.write(payload)

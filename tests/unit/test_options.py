@@ -20,6 +20,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (limits.rooms_per_connection, limits.room_name_bytes, limits.message_bytes) == (128, 255, 65_536)
     assert (limits.inbox_messages, limits.inbox_bytes) == (32, 256 * 1024)
     assert (limits.handler_grace, limits.hook_timeout, limits.authentication_timeout) == (5, 10, 10)
+    assert (limits.write_window, limits.shutdown_spread) == (None, None)
     assert (RateLimit().rate, RateLimit().burst) == (100, 200)
     assert (Heartbeat().interval, Heartbeat().timeout) == (25, 10)
     assert RoomPolicy().overflow is None
@@ -52,6 +53,6 @@ def test_a_rate_limit_may_go_by_bytes_alone() -> None:
     assert RateLimit(rate=None, bytes_rate=1000).bytes_rate == 1000
 
 
-@pytest.mark.parametrize("message", ["ping", b"ping", {"type": "ping"}, True])
+@pytest.mark.parametrize("message", ["ping", b"ping", {"type": "ping"}, True, None])
 def test_a_heartbeats_message_is_no_bound(message: object) -> None:
     assert Heartbeat(message=message).message == message

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from fastapi_rooms import payload as payload_module
 from fastapi_rooms.errors import UnencodableMessage
 from fastapi_rooms.payload import Payload, encode_json
+from unit.frame_fakes import BINARY, TEXT, OnWire, inflate, split_frames
 
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
@@ -195,3 +196,45 @@ def test_orjson_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(payload_module, "import_module", missing)
     assert payload_module._load_orjson() == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("message", "frame"),
+    [("", OnWire(TEXT, b"")), ("ü", OnWire(TEXT, "ü".encode())), (b"\xff", OnWire(BINARY, b"\xff"))],
+)
+@pytest.mark.parametrize("window_bits", [0, 9, 15])
+def test_its_frame_holds_text_as_text_and_binary_as_binary(
+    message: str | bytes, frame: OnWire, window_bits: int
+) -> None:
+    assert split_frames(Payload(message).frame(window_bits)) == [frame]
+
+
+def test_jsons_frame_is_its_text() -> None:
+    assert split_frames(Payload.of({"a": "ü"}).frame(0)) == [OnWire(TEXT, '{"a":"ü"}'.encode())]
+
+
+@pytest.mark.parametrize("window_bits", [0, 8, 9, 15])
+def test_its_frame_is_built_once(window_bits: int) -> None:
+    payload = Payload("x" * 5000)
+    assert payload.frame(window_bits) is payload.frame(window_bits)
+
+
+def test_all_windows_share_a_small_messages_frame() -> None:
+    payload = Payload("x" * 255)
+    assert len({id(payload.frame(window_bits)) for window_bits in (0, 8, 9, 12, 15)}) == 1
+
+
+def test_windows_that_a_message_does_not_fill_share_its_compressed_frame() -> None:
+    payload = Payload("x" * 300)
+    assert payload.frame(9) is payload.frame(12) is payload.frame(15)
+    assert payload.frame(0) is not payload.frame(9)
+
+
+@pytest.mark.parametrize("message", ["x" * 5000, b"x" * 5000])
+def test_each_window_that_matters_has_a_frame_of_its_own(message: str | bytes) -> None:
+    payload = Payload(message)
+    frames = {window_bits: split_frames(payload.frame(window_bits))[0] for window_bits in (0, 9, 12)}
+    assert [frame.compressed for frame in frames.values()] == [False, True, True]
+    for window_bits in (9, 12):
+        assert inflate(frames[window_bits].data, window_bits) == b"x" * 5000
+    assert payload.frame(12) is payload.frame(15) is not payload.frame(9)

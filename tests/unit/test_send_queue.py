@@ -252,3 +252,72 @@ def test_a_message_larger_than_the_queue_is_refused() -> None:
         check_size(Payload("abcd"), limits)
     assert (caught.value.size, caught.value.limit) == (4, 3)
     check_size(Payload("x" * 100), QueueLimits(bytes=None))
+
+
+def test_what_the_server_holds_counts_towards_the_bound_by_size() -> None:
+    held = 6
+    queue = SendQueue(QueueLimits(messages=3, bytes=10), held=lambda: held)
+    assert (queue.size, len(queue), queue.over_half, queue.fullness) == (6, 0, True, 0.6)
+    assert queue.fits(4)
+    assert not queue.fits(5)
+    assert offer(queue, "12345", Overflow.CLOSE) is Offer.OVERFLOWED
+    held = 0
+    assert (queue.size, queue.over_half, queue.fits(10)) == (0, False, True)
+
+
+def test_what_the_server_holds_is_no_message_that_waits() -> None:
+    queue = SendQueue(QueueLimits(messages=1, bytes=None), held=lambda: 10**9)
+    assert (len(queue), queue.oldest_age(9.0), queue.over_half, queue.fullness) == (0, 0.0, False, 0.0)
+    assert queue.fits(1)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "outcome", "left"),
+    [
+        (Overflow.CLOSE, Offer.OVERFLOWED, ["aaa"]),
+        (Overflow.DROP_NEWEST, Offer.DROPPED, ["aaa"]),
+        (Overflow.DROP_OLDEST, Offer.ACCEPTED, ["bbbb"]),
+        (Overflow.CONFLATE, Offer.OVERFLOWED, ["aaa"]),
+    ],
+)
+def test_each_policy_counts_what_the_server_holds(overflow: Overflow, outcome: Offer, left: list[str]) -> None:
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: 3)
+    assert offer(queue, "aaa", overflow) is Offer.ACCEPTED
+    assert offer(queue, "bbbb", overflow) is outcome
+    assert drained(queue) == left
+
+
+def test_a_replacement_must_fit_beside_what_the_server_holds() -> None:
+    held = 4
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: held)
+    assert offer(queue, "aa", Overflow.CONFLATE, key="k") is Offer.ACCEPTED
+    assert offer(queue, "12345", Overflow.CONFLATE, key="k") is Offer.OVERFLOWED
+    assert offer(queue, "1234", Overflow.CONFLATE, key="k") is Offer.ACCEPTED
+    assert (drained(queue), queue.high_water_bytes) == (["1234"], 8)
+
+
+def test_no_message_is_dropped_for_a_server_that_holds_too_much_by_itself() -> None:
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: 8)
+    queue.begin(Payload("a"), now=0.0)
+    assert offer(queue, "b", Overflow.DROP_OLDEST) is Offer.DROPPED
+    assert (queue.dropped_oldest, queue.dropped_newest) == (0, 1)
+
+
+def test_control_finds_space_beyond_what_the_server_holds() -> None:
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: 8)
+    assert queue.fits(CONTROL_BYTES, control=True)
+    assert not queue.fits(CONTROL_BYTES + 1, control=True)
+
+
+def test_an_episode_ends_when_little_waits_whatever_the_server_holds() -> None:
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: 5)
+    queue.begin(Payload("a"), now=0.0)
+    offer(queue, "bbb", Overflow.DROP_NEWEST)
+    assert queue.release() == Dropped(newest=1, bytes=3)
+
+
+def test_what_the_server_holds_is_not_forgotten_with_the_queue() -> None:
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: 3)
+    offer(queue, "a")
+    queue.discard()
+    assert (queue.size, queue.discarded) == (3, 1)

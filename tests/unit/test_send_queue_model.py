@@ -32,6 +32,8 @@ class SendQueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.limits = QueueLimits()
         self.queue = SendQueue(self.limits)
+        self.server_says = False
+        self.held = 0
         self.waiting: list[Waiting] = []
         self.in_flight: Waiting | None = None
         self.next_name = 0
@@ -39,10 +41,15 @@ class SendQueueMachine(RuleBasedStateMachine):
         self.oldest = self.newest = self.conflated = 0
         self.missed: Dropped | None = None
 
-    @initialize(messages=st.none() | st.integers(1, 5), size=st.none() | st.integers(6, MOST_BYTES))
-    def bounds(self, messages: int | None, size: int | None) -> None:
+    @initialize(
+        messages=st.none() | st.integers(1, 5),
+        size=st.none() | st.integers(6, MOST_BYTES),
+        server_says=st.booleans(),
+    )
+    def bounds(self, messages: int | None, size: int | None, server_says: bool) -> None:
         self.limits = QueueLimits(messages=messages, bytes=size)
-        self.queue = SendQueue(self.limits)
+        self.server_says = server_says
+        self.queue = SendQueue(self.limits, held=(lambda: self.held) if server_says else None)
 
     # The model.
 
@@ -50,6 +57,9 @@ class SendQueueMachine(RuleBasedStateMachine):
         return len(self.waiting) + (self.in_flight is not None)
 
     def size(self) -> int:
+        return self.own_size() + self.held
+
+    def own_size(self) -> int:
         return sum(one.size for one in self.waiting) + (self.in_flight.size if self.in_flight else 0)
 
     def fits(self, size: int, *, control: bool = False) -> bool:
@@ -161,6 +171,11 @@ class SendQueueMachine(RuleBasedStateMachine):
             ended, self.missed = self.missed, None
         assert self.queue.release() == ended
 
+    @precondition(lambda self: self.server_says)
+    @rule(held=st.integers(0, MOST_BYTES))
+    def the_server_holds(self, held: int) -> None:
+        self.held = held
+
     @rule()
     def end_episode(self) -> None:
         assert self.queue.end_episode() == self.missed
@@ -181,7 +196,7 @@ class SendQueueMachine(RuleBasedStateMachine):
         assert (queue.dropped_oldest, queue.dropped_newest) == (self.oldest, self.newest)
         assert (queue.conflated, queue.discarded, queue.sent) == (self.conflated, self.discarded, self.sent)
         assert queue.high_water >= len(queue)
-        assert queue.high_water_bytes >= queue.size
+        assert queue.high_water_bytes >= self.own_size()
 
     @invariant()
     def nothing_is_lost_uncounted(self) -> None:

@@ -30,9 +30,9 @@ class GatheredTransport:
     """
 
     __slots__ = (
+        "_buffer_bytes",
         "_open",
         "_owner",
-        "_queue_bytes",
         "_server",
         "_websocket",
         "batch",
@@ -58,7 +58,7 @@ class GatheredTransport:
         self._websocket = websocket
         self._server = server
         self.gatherer = gatherer
-        self._queue_bytes = queue_bytes
+        self._buffer_bytes = FULL if queue_bytes is None else min(FULL, queue_bytes // _BUFFER_SHARE)
         self._owner: PipeOwner | None = None
         self._open = False
         self.window_bits = PLAIN
@@ -83,7 +83,7 @@ class GatheredTransport:
         batch = self.batch
         batch = self.gatherer.begin(self, payload) if batch is None else batch.then(payload)
         self.batch = batch
-        if batch.full:
+        if batch.full or batch.size >= self._buffer_bytes:
             self.flush()
 
     def flush(self) -> None:
@@ -129,8 +129,8 @@ class GatheredTransport:
         self.write_frames = self._server.transport.write
         self.window_bits = self._server.window_bits
         self._open = self._server.attach(self)
-        if self._open and self._queue_bytes is not None:
-            self._server.transport.set_write_buffer_limits(high=min(FULL, self._queue_bytes // _BUFFER_SHARE))
+        if self._open:
+            self._server.transport.set_write_buffer_limits(high=self._buffer_bytes)
         self._set_ready(ready=self._open and self._server.writable.is_set())
 
     def retire(self) -> None:
@@ -158,7 +158,8 @@ class GatheredTransport:
         self._set_ready(ready=self._open)
 
     def ended(self) -> None:
-        """No frames can be written any more."""
+        """No frames can be written any more; what was gathered was taken, as the server's buffer would have."""
+        self.written, self.written_bytes = self.sent, self.sent_bytes
         self._open = False
         self.batch = None
         self._set_ready(ready=False)

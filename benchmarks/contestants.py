@@ -1,0 +1,198 @@
+"""Who takes part: how each server is started, and how its clients talk."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks import node
+from benchmarks.machine import HOST
+from benchmarks.speech import Speech
+
+
+class Skipped(Exception):
+    """This contestant cannot take part here; the message says why."""
+
+
+Command = Callable[[int, bool], list[str]]
+"""The command line of a server, from its port and whether it should compress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A server that broadcasts what one client says to all clients.
+
+    Attributes:
+        name: As on the command line.
+        title: As in tables and plots.
+        start: How it is started.
+        path: Of the WebSocket.
+        speech: What clients say and hear.
+        needs: Modules that must be there.
+        restless: Polls when it is idle, so that it is stopped while others have their turn.
+        pace: Broadcasts a second to 1,000 connections that leave it idle for half of the time.
+        missing: Says what else is missing; "" if nothing is.
+        no_deflate: Why it has no part in cells with compression; "" if it has.
+    """
+
+    name: str
+    title: str
+    start: Command
+    path: str = "/ws"
+    speech: Speech = field(default_factory=Speech)
+    needs: tuple[str, ...] = ()
+    restless: bool = False
+    pace: float = 40.0
+    missing: Callable[[], str] = lambda: ""
+    no_deflate: str = ""
+
+    def command(self, port: int, deflate: bool) -> list[str]:  # noqa: FBT001 - the shape of `Command`
+        return self.start(port, deflate)
+
+    def require(self, *, deflate: bool) -> None:
+        """Raise `Skipped` if it cannot take part."""
+        absent = [module for module in self.needs if importlib.util.find_spec(module) is None]
+        if absent:
+            raise Skipped(f"{self.name}: not installed: {', '.join(absent)}; the extra `bench` has it")
+        if why := self.missing() or (self.no_deflate if deflate else ""):
+            raise Skipped(f"{self.name}: {why}")
+
+
+SHARED_FRAMES = "fastapi_rooms.transports.shared_frames:SharedFramesProtocol"
+
+
+def _uvicorn(app: str, *, ws: str = "websockets-sansio") -> Command:
+    """With uvicorn's own choices where uvloop and websockets are installed, said aloud; no pings in between."""
+    options = ("--ws", ws, "--loop", "uvloop", "--ws-ping-interval", "600", "--log-level", "warning")
+    return lambda port, _: [
+        *(sys.executable, "-m", "uvicorn", f"benchmarks.apps.{app}:app", "--host", HOST, "--port", str(port)),
+        *options,
+    ]
+
+
+def _hypercorn(app: str) -> Command:
+    return lambda port, _: [
+        *(sys.executable, "-m", "hypercorn", f"benchmarks.apps.{app}:app", "--bind", f"{HOST}:{port}"),
+        *("--worker-class", "uvloop", "--workers", "0"),
+    ]
+
+
+def _granian(app: str) -> Command:
+    return lambda port, _: [
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--workers", "1", "--loop", "uvloop"),
+        *("--host", HOST, "--port", str(port), "--log-level", "warning", f"benchmarks.apps.{app}:app"),
+    ]
+
+
+def _program(name: str) -> Command:
+    """A server with a main of its own."""
+    return lambda port, deflate: [
+        *(sys.executable, "-m", f"benchmarks.apps.{name}", str(port), *(["deflate"] if deflate else []))
+    ]
+
+
+SOCKET_IO = Speech(
+    prologue=(("await", "0{"), ("send", "40"), ("await", "40{")),
+    publish='42["message",$payload]',
+    delivered='42["message",$payload]',
+    answer=("2", "3"),
+)
+"""Socket.IO 5 over engine.io 4: open, connect to the namespace, and ping 2 with pong 3."""
+
+PUBSUB = Speech(
+    prologue=(
+        ("send", '{"request":{"method":"subscribe","arguments":{"topics":["general"]},"call_id":"1"}}'),
+        ("await", '{"request":null,"response":'),
+    ),
+    publish='{"request":{"method":"publish","arguments":{"topics":["general"],"data":$payload,"sync":false,'
+    '"notifier_id":"somebody"},"call_id":"2"}}',
+    delivered=None,
+    acknowledge='{"response":{"result":"None","result_type":"str","call_id":"$call_id"}}',
+    ignored='{"request":null,"response":',
+)
+"""Its JSON-RPC. The server awaits the answer of each subscriber, and who publishes is one: it must not wait."""
+
+SLOW = 10.0
+_NO_DEFLATE_GRANIAN = "granian has no permessage-deflate"
+
+_ALL = (
+    Contestant(name="bare", title="bare endpoint", start=_uvicorn("bare"), path="/echo"),
+    Contestant(
+        name="rooms-shared", title="ours, shared frames", start=_uvicorn("rooms", ws=SHARED_FRAMES), pace=60.0
+    ),
+    Contestant(name="rooms", title="ours, uvicorn", start=_uvicorn("rooms")),
+    Contestant(
+        name="rooms-hypercorn", title="ours, hypercorn", start=_hypercorn("rooms"), needs=("hypercorn",), pace=SLOW
+    ),
+    Contestant(
+        name="rooms-granian",
+        title="ours, granian",
+        start=_granian("rooms"),
+        pace=SLOW,
+        needs=("granian",),
+        no_deflate=_NO_DEFLATE_GRANIAN,
+    ),
+    Contestant(name="tutorial", title="tutorial manager, uvicorn", start=_uvicorn("tutorial")),
+    Contestant(
+        name="tutorial-hypercorn",
+        title="tutorial manager, hypercorn",
+        start=_hypercorn("tutorial"),
+        pace=SLOW,
+        needs=("hypercorn",),
+    ),
+    Contestant(
+        name="tutorial-granian",
+        title="tutorial manager, granian",
+        start=_granian("tutorial"),
+        pace=SLOW,
+        needs=("granian",),
+        no_deflate=_NO_DEFLATE_GRANIAN,
+    ),
+    Contestant(name="queues", title="queue and task each, uvicorn", start=_uvicorn("queues")),
+    Contestant(name="websockets", title="websockets.broadcast", start=_program("websockets_server")),
+    Contestant(
+        name="socketio",
+        title="python-socketio, uvicorn",
+        start=_uvicorn("socketio_server"),
+        path="/socket.io/?EIO=4&transport=websocket",
+        speech=SOCKET_IO,
+        pace=SLOW,
+        needs=("socketio",),
+    ),
+    Contestant(
+        name="litestar",
+        title="Litestar channels, uvicorn",
+        start=_uvicorn("litestar_channels"),
+        needs=("litestar",),
+    ),
+    Contestant(
+        name="broadcaster",
+        title="broadcaster, uvicorn",
+        start=_uvicorn("broadcaster_chat"),
+        needs=("broadcaster",),
+    ),
+    Contestant(
+        name="pubsub",
+        title="fastapi-websocket-pubsub, uvicorn",
+        start=_uvicorn("pubsub"),
+        speech=PUBSUB,
+        pace=2.0,
+        needs=("fastapi_websocket_pubsub",),
+    ),
+    Contestant(
+        name="picows",
+        title="picows",
+        start=_program("picows_server"),
+        needs=("picows",),
+        no_deflate="picows has no permessage-deflate",
+    ),
+    Contestant(
+        name="uwebsockets",
+        title="uWebSockets (socketify)",
+        start=_program("uwebsockets"),
+        needs=("socketify",),
+        restless=True,
+    ),
+    Contestant(name="node", title="Node ws", start=node.command, missing=node.missing),
+)
+CONTESTANTS = {contestant.name: contestant for contestant in _ALL}

@@ -1,0 +1,146 @@
+import gc
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastapi_rooms.batch import FULL, Batch
+from fastapi_rooms.frames import HEADER_BYTES, PLAIN
+from fastapi_rooms.payload import Payload
+from unit.frame_fakes import BINARY, TEXT, OnWire, inflate, split_frames
+
+PAYLOADS = [Payload("a"), Payload("bb"), Payload(b"ccc"), Payload("d" * 400)]
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Whatever is collected from here on is ours."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def batch_of(*payloads: Payload) -> Batch:
+    batch = Batch([], size=0)
+    for payload in payloads:
+        batch = batch.then(payload)
+    return batch
+
+
+def test_a_batch_without_messages_is_nothing() -> None:
+    batch = Batch([], size=0)
+    assert (batch.last, batch.count, batch.size, batch.full, batch.joined(PLAIN)) == (None, 0, 0, False, b"")
+
+
+def test_messages_are_joined_in_their_order() -> None:
+    batch = batch_of(Payload("a"), Payload(b"bb"), Payload("ü"))
+    assert split_frames(batch.joined(PLAIN)) == [
+        OnWire(TEXT, b"a"),
+        OnWire(BINARY, b"bb"),
+        OnWire(TEXT, "ü".encode()),
+    ]
+    assert (batch.count, batch.size, batch.last is not None and batch.last.data) == (3, 5, "ü")
+
+
+def test_one_more_message_leaves_the_batch_as_it_was() -> None:
+    before = batch_of(Payload("a"))
+    before.then(Payload("b"))
+    assert (before.count, before.size, split_frames(before.joined(PLAIN))) == (1, 1, [OnWire(TEXT, b"a")])
+
+
+def test_the_same_messages_one_after_another_are_the_very_same_batch_and_bytes() -> None:
+    start = Batch([], size=0)
+    ann = bob = start
+    for payload in PAYLOADS:
+        ann, bob = ann.then(payload), bob.then(payload)
+        assert ann is bob
+    assert ann.joined(12) is bob.joined(12)
+
+
+def test_equal_messages_that_were_encoded_apart_are_others() -> None:
+    start = Batch([], size=0)
+    assert start.then(Payload("a")) is not start.then(Payload("a"))
+
+
+def test_each_window_has_its_own_bytes_joined_once() -> None:
+    batch = batch_of(Payload("a"), Payload("d" * 5000))
+    plain, small, large = (batch.joined(window_bits) for window_bits in (PLAIN, 9, 12))
+    assert [[frame.compressed for frame in split_frames(data)] for data in (plain, small, large)] == [
+        [False, False],
+        [False, True],
+        [False, True],
+    ]
+    assert inflate(split_frames(small)[1].data, 9) == b"d" * 5000
+    assert batch.joined(PLAIN) is plain
+    assert batch.joined(9) is small
+    assert batch.joined(12) is large
+
+
+def test_a_single_message_is_not_copied() -> None:
+    payload = Payload("a" * 1000)
+    assert batch_of(payload).joined(12) is payload.frame(12)
+
+
+@pytest.mark.parametrize(("size", "full"), [(FULL - HEADER_BYTES - 1, False), (FULL - HEADER_BYTES, True)])
+def test_a_batch_is_full_from_64_kib_framing_included(size: int, full: bool) -> None:
+    assert batch_of(Payload(bytes(size))).full is full
+
+
+def test_many_small_messages_fill_a_batch_by_their_framing() -> None:
+    most = FULL // (HEADER_BYTES + 1)
+    batch = batch_of(*[Payload("x")] * most)
+    assert (batch.count, batch.full, batch.then(Payload("x")).full) == (most, False, True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(PAYLOADS)), max_size=60))
+def test_batches_that_grow_from_one_do_not_disturb_each_other(steps: list[tuple[int, Payload]]) -> None:
+    grown: list[tuple[Batch, list[Payload]]] = [(Batch([], size=0), [])]
+    for place, payload in steps:
+        batch, model = grown[place % len(grown)]
+        grown.append((batch.then(payload), [*model, payload]))
+    for batch, model in grown:
+        assert batch.joined(PLAIN) == b"".join(one.frame(PLAIN) for one in model)
+        assert (batch.count, batch.size) == (len(model), sum(one.size for one in model))
+        assert batch.last is (model[-1] if model else None)
+
+
+@given(st.lists(st.sampled_from(PAYLOADS), min_size=1), st.integers(0, 20), st.integers(0, 3))
+def test_who_missed_a_message_shares_nothing_more_and_still_gets_its_own(
+    payloads: list[Payload], missed: int, window: int
+) -> None:
+    start = Batch([], size=0)
+    everyone = start
+    latecomer = start
+    for number, payload in enumerate(payloads):
+        everyone = everyone.then(payload)
+        if number != missed % len(payloads):
+            latecomer = latecomer.then(payload)
+    rest = [one for number, one in enumerate(payloads) if number != missed % len(payloads)]
+    window_bits = (PLAIN, 9, 12, 15)[window]
+    assert everyone.joined(window_bits) == b"".join(one.frame(window_bits) for one in payloads)
+    assert latecomer.joined(window_bits) == b"".join(one.frame(window_bits) for one in rest)
+
+
+@pytest.mark.usefixtures("collected")
+def test_nothing_of_a_turn_needs_the_garbage_collector() -> None:
+    start = Batch([], size=0)
+    ann = bob = start
+    for payload in PAYLOADS:
+        ann, bob = ann.then(payload), bob.then(payload)
+    ann.joined(PLAIN)
+    ann.joined(12)
+    start.then(PAYLOADS[1])
+    del start, ann, bob
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("collected")
+def test_a_turn_of_many_messages_is_forgotten_at_once() -> None:
+    start = batch = Batch([], size=0)
+    for number in range(100_000):
+        batch = batch.then(PAYLOADS[number % 2])
+    assert batch.count == 100_000
+    del start, batch
+    assert gc.collect() == 0
