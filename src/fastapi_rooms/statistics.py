@@ -27,7 +27,7 @@ class ConnectionStatistics:
 
     Attributes:
         queued: Messages waiting for the client now, what is in flight included.
-        queued_bytes: Their size.
+        queued_bytes: Their size, and what the server still holds for the client where it says so (shared frames).
         high_water: Most messages that ever waited at once.
         high_water_bytes: Most bytes that ever waited at once.
         oldest_queued_age: Seconds that the oldest waiting message has waited; 0.0 where none waits.

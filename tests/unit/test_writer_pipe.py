@@ -338,3 +338,23 @@ async def test_a_batch_that_could_not_be_written_after_the_stop_is_no_news(piped
     await turns()
     assert one.link.disconnect is None
     one.server.wire.error = None
+
+
+async def test_a_message_that_waited_and_could_not_be_written_ends_its_writer(piped: Make) -> None:
+    one = await piped()
+    one.server.wire.fill()
+    one.give(100_000)  # too much to be gathered
+    one.give(1)
+    await turns()
+    one.server.wire.error = OSError("reset")
+    one.server.wire.resume()
+    async with asyncio.timeout(SOON):
+        await one.writer.join()
+    await turns()
+    assert (one.writer.idle, one.writer.accepting, one.writer.pipe, one.transport.batch) == (
+        True,
+        False,
+        None,
+        None,
+    )
+    assert one.server.wire.writes == []

@@ -58,7 +58,7 @@ class GatheredTransport:
         self._websocket = websocket
         self._server = server
         self.gatherer = gatherer
-        self._buffer_bytes = FULL if queue_bytes is None else min(FULL, queue_bytes // _BUFFER_SHARE)
+        self._buffer_bytes = FULL if queue_bytes is None else max(1, min(FULL, queue_bytes // _BUFFER_SHARE))
         self._owner: PipeOwner | None = None
         self._open = False
         self.window_bits = PLAIN

@@ -113,12 +113,11 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         """What others than the client send comes after what it gathered."""
-        await self.writable.wait()
         while (client := self._client) is not None:
+            await self.writable.wait()
             client.flush()
             if self.writable.is_set():
                 break
-            await self.writable.wait()
         if message["type"] == "websocket.close":
             self._end()
         await super().send(message)
@@ -137,7 +136,7 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
 
     def handle_events(self) -> None:
         """What came may have made websockets answer with a close frame, which any handler may write."""
-        if self.conn.state is not OPEN:
+        if self._client is not None and self.conn.state is not OPEN:
             self._end()
         super().handle_events()
 
