@@ -95,10 +95,10 @@ class Gatherer:
             client.batch = None
             client.written += batch.count
             client.written_bytes += batch.size
-            if batch is not batch_before or client.window_bits != bits_before:
-                batch_before, bits_before = batch, client.window_bits
-                data = batch.joined(bits_before)
             try:
+                if batch is not batch_before or client.window_bits != bits_before:
+                    batch_before, bits_before = batch, client.window_bits
+                    data = batch.joined(bits_before)
                 client.write_frames(data)
             except Exception as error:  # noqa: BLE001 - event loops raise what they like for a peer that is gone
                 client.write_failed(error)

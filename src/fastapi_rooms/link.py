@@ -230,7 +230,8 @@ class Link:
 
     def peer_lives(self) -> None:
         """Shared frames: a pong has come; see `PipeOwner`."""
-        if self._liveness is not None:
+        # A heartbeat that is a message asks the page: that the browser answers the server's pings says nothing.
+        if self._pings and self._liveness is not None:
             self._liveness.heard(self._loop.time())
 
     def server_stops(self) -> bool:
@@ -238,7 +239,9 @@ class Link:
         spread = self.limits.shutdown_spread
         if spread is None or self.disconnect is not None:
             return False
-        self._departure = self._loop.call_later(random.uniform(0, spread), self.send_away)  # noqa: S311 - jitter
+        if self._departure is None:
+            delay = random.uniform(0, spread)  # noqa: S311 - jitter
+            self._departure = self._loop.call_later(delay, self.send_away)
         return True
 
     def send_away(self) -> None:

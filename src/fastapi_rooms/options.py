@@ -95,7 +95,8 @@ class Limits:
             frames: up to so much later, in fewer writes. `None` (default): for one turn of the event loop.
         shutdown_spread: Seconds over which the clients are sent away with 1012 when the server stops, on servers
             with shared frames, so that they do not all come back at once. The server's own graceful timeout must
-            be longer. `None` (default): all at once, as the server does it.
+            be longer. `None` (default), and behind a middleware that wraps `send`: all at once, as the server
+            does it.
     """
 
     connections: int | None = None
@@ -140,7 +141,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """A message or a ping to a quiet client, who must then show life: any inbound message counts, and a pong.
+    """A message or a ping to a quiet client, who must then show life: any inbound message, to a ping a pong too.
 
     A message is for servers that have no protocol pings, for proxies that cut quiet connections, and for clients
     that answer in the application: the page must reply to it with anything at all. `message=None` sends protocol

@@ -120,7 +120,7 @@ class Pipe(Gathers, Protocol):
         ...
 
     def unsent(self) -> int:
-        """Bytes that were taken and that the peer's kernel has not got: gathered, or in the server's buffer."""
+        """Bytes taken and not yet passed to the kernel: gathered, or in the server's buffer. 0 once it closes."""
         ...
 
     def watch(self, owner: "PipeOwner") -> None:
@@ -175,7 +175,11 @@ class FrameServer(Protocol):
         ...
 
     def attach(self, client: "FrameClient") -> bool:
-        """Tell `client` from now on; False, and nothing is told, where no frames can be written any more."""
+        """Tell `client` from now on.
+
+        Returns:
+            False, and nothing is told, where no frames can be written any more, or another client is attached.
+        """
         ...
 
     def stop_keepalive(self) -> None:

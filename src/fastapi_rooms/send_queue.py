@@ -287,7 +287,7 @@ class SendQueue:
             return False
         entry = self._entries[number]
         more = payload.size - entry.payload.size
-        if self._limits.bytes is not None and self.size + more > self._limits.bytes:
+        if more > 0 and self._limits.bytes is not None and self.size + more > self._limits.bytes:
             return False
         entry.payload = payload
         entry.queued_at = now

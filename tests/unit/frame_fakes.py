@@ -66,6 +66,7 @@ class Wire(asyncio.Transport):
 
     Attributes:
         protocol: Whom it tells.
+        told: Who asked to be told.
         writes: The data of each write.
         late: What was written after the connection was lost, which nobody gets.
         received: What the peer got.
@@ -77,6 +78,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.protocol: asyncio.Protocol = Protocol()
+        self.told: asyncio.BaseProtocol | None = None
         self.writes: list[bytes] = []
         self.late: list[bytes] = []
         self.received = b""
@@ -124,6 +126,9 @@ class Wire(asyncio.Transport):
         assert high is not None
         self.limit = high
         self._pause_if_full()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.told = protocol
 
     def pause_reading(self) -> None: ...
 

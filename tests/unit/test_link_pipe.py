@@ -113,6 +113,28 @@ async def test_a_heartbeat_that_is_a_message_leaves_the_servers_pings_alone() ->
     await finished(link)
 
 
+async def test_a_server_that_stops_twice_sends_each_client_away_once() -> None:
+    server = FakeServer()
+    link = await piped_link(server, limits=Limits(shutdown_spread=SOON))
+    assert client_of(server).stopping()
+    assert client_of(server).stopping()
+    await eventually(lambda: link.disconnect is not None)
+    await finished(link)
+    assert [event["code"] for event in server.taken if event["type"] == "websocket.close"] == [1012]
+
+
+async def test_pongs_do_not_answer_a_heartbeat_that_is_a_message() -> None:
+    server = FakeServer()
+    link = await piped_link(server, heartbeat=Heartbeat(interval=SHORT, timeout=SHORT), beat=Payload("beat"))
+    for _ in range(40):  # the browser answers the server's own pings, the page says nothing
+        if link.disconnect is None:
+            client_of(server).pong()
+            await asyncio.sleep(SHORT / 4)
+    end = ending(link)
+    await finished(link)
+    assert end == (DisconnectReason.HEARTBEAT_TIMEOUT, 4012)
+
+
 async def test_a_client_that_only_answers_pings_is_idle() -> None:
     server = FakeServer()
     link = await piped_link(server, limits=Limits(idle_timeout=SHORT * 2))

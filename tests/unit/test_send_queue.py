@@ -321,3 +321,12 @@ def test_what_the_server_holds_is_not_forgotten_with_the_queue() -> None:
     offer(queue, "a")
     queue.discard()
     assert (queue.size, queue.discarded) == (3, 1)
+
+
+def test_a_smaller_message_replaces_a_larger_one_whatever_the_server_holds() -> None:
+    held = 0
+    queue = SendQueue(QueueLimits(bytes=8), held=lambda: held)
+    assert offer(queue, "bbb", Overflow.CONFLATE, key="k") is Offer.ACCEPTED
+    held = 7
+    assert offer(queue, "bb", Overflow.CONFLATE, key="k") is Offer.ACCEPTED
+    assert queue.conflated == 1

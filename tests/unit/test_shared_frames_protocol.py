@@ -1,18 +1,24 @@
 """uvicorn's protocol with shared frames, real but for the socket: what goes before what, and what ends it."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from fastapi_rooms.errors import RoomsError
+from fastapi_rooms.gather import Gatherer
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Gone
 from fastapi_rooms.testing import eventually
+from fastapi_rooms.transports.gathered import GatheredTransport
+from fastapi_rooms.transports.websocket import WebSocketTransport
 from unit.frame_fakes import CLOSE, PING, PONG, TEXT, OnWire, turns
-from unit.frame_sessions import Visit
+from unit.frame_sessions import Session, Visit
 
 Open = Callable[..., Awaitable[Visit]]
 End = Callable[[Visit], Awaitable[None]]
@@ -350,3 +356,42 @@ async def test_messages_from_the_client_arrive_as_ever(visit: Open) -> None:
     one.client.send_binary(b"b")
     one.transmit()
     assert [await one.transport.receive() for _ in range(3)] == ["a", "ü", b"b"]
+
+
+async def test_a_second_client_of_one_connection_is_turned_away_and_the_first_hears_of_pauses(visit: Open) -> None:
+    one = await visit()
+    second = GatheredTransport(
+        WebSocketTransport(one.websocket), one.protocol, Gatherer(asyncio.get_running_loop()), queue_bytes=None
+    )
+    await second.accept(subprotocol=None, headers=())
+    assert not second.ready
+    one.protocol.pause_writing()
+    assert not one.transport.ready
+    one.protocol.resume_writing()
+    assert one.transport.ready
+
+
+async def test_the_transport_tells_its_pauses_before_the_endpoint_runs(visit: Open) -> None:
+    one = await visit()
+    assert one.wire.told is one.protocol
+
+
+async def test_a_connection_without_a_manager_leaves_no_cycle_behind() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+        await receive()
+
+    one = Session(app)
+    await one.open()
+    ended = weakref.ref(one.protocol)
+    await one.finish()
+    one.wire.told = None
+    one.wire.protocol = asyncio.Protocol()
+    gc.disable()
+    try:
+        del one
+        await turns(2)
+        assert ended() is None
+    finally:
+        gc.enable()

@@ -81,10 +81,11 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._client: FrameClient | None = None
+        self._served = self.app
         if not is_known(uvicorn.__version__):
             _warn_once(uvicorn.__version__)
             return
-        self._served, self.app = self.app, self._serve
+        self.app = self._serve
         if config.ws_per_message_deflate:
             self.conn.available_extensions = [_DEFLATE]
 
@@ -98,7 +99,9 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
 
     def attach(self, client: FrameClient) -> bool:
         """Tell `client` from now on; see `FrameServer.attach`."""
-        if self.disconnected or self.close_sent or self.conn.state is not OPEN or self.transport.is_closing():
+        if self._client is not None or self.disconnected or self.close_sent:
+            return False
+        if self.conn.state is not OPEN or self.transport.is_closing():
             return False
         self._client = client
         return True
@@ -164,10 +167,16 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
         self._end()
         super().shutdown()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From now on the transport's pauses are ours: uvicorn says so only after the first data."""
+        super().connection_made(transport)
+        self.transport.set_protocol(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         super().connection_lost(exc)
         self._end()
+        self.app = self._served  # our own method would keep us alive
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         extensions: dict[str, Any] = scope["extensions"]
@@ -176,6 +185,7 @@ class SharedFramesProtocol(WebSocketsSansIOProtocol):
             await self._served(scope, receive, send)
         finally:
             self._end()  # uvicorn closes the transport now
+            extensions.pop(SHARED_FRAMES_EXTENSION, None)
 
     def _end(self) -> None:
         client, self._client = self._client, None

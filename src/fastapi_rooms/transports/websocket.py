@@ -96,7 +96,7 @@ class WebSocketTransport:
     def discard_unsent_after(self, delay: float | None) -> None:
         """Abort later if bytes are still unsent then; see `Transport.discard_unsent_after`."""
         transport = find_transport(self._send)
-        if transport is not None and delay is not None and transport.get_write_buffer_size() > 0:
+        if transport is not None and delay is not None and _unsent(transport) > 0:
             asyncio.get_running_loop().call_later(delay, _abort_if_stuck, transport)
 
 
@@ -128,5 +128,12 @@ async def _ignore(message: Message) -> None:
 
 
 def _abort_if_stuck(transport: asyncio.WriteTransport) -> None:
-    if transport.get_write_buffer_size() > 0:
+    if _unsent(transport) > 0:
         transport.abort()
+
+
+def _unsent(transport: asyncio.WriteTransport) -> int:
+    try:
+        return transport.get_write_buffer_size()
+    except (AttributeError, RuntimeError):  # it is closed: asyncio's TLS transport, and uvloop's
+        return 0
