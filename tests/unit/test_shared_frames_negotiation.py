@@ -229,8 +229,9 @@ async def test_a_known_uvicorn_offers_itself_and_warns_of_nothing(caplog: pytest
     one.transmit()
     await turns()
     assert one.read() == ["hello"]
-    await one.finish()
     assert seen[0][SHARED_FRAMES_EXTENSION] == {"server": one.protocol}
+    await one.finish()
+    assert SHARED_FRAMES_EXTENSION not in seen[0]
     assert not [record for record in caplog.records if record.name == "fastapi_rooms"]
 
 
