@@ -169,7 +169,7 @@ def test_the_uvicorn_that_these_tests_run_on_is_known() -> None:
 
 async def echo_with(extensions: list[object], scope: Scope, receive: Receive, send: Send) -> None:
     """Note which extensions the server offers, and echo one message."""
-    extensions.append(scope["extensions"])
+    extensions.append(dict(scope["extensions"]))
     websocket = WebSocket(scope, receive, send)
     await websocket.accept()
     await websocket.send_text(await websocket.receive_text())
