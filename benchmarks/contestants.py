@@ -115,39 +115,37 @@ PUBSUB = Speech(
 SLOW = 10.0
 _NO_DEFLATE_GRANIAN = "granian has no permessage-deflate"
 
+
+def _elsewhere(app: str, title: str) -> tuple[Contestant, Contestant]:
+    """The same application on the other servers."""
+    return (
+        Contestant(
+            name=f"{app}-hypercorn",
+            title=f"{title}, hypercorn",
+            start=_hypercorn(app),
+            pace=SLOW,
+            needs=("hypercorn",),
+        ),
+        Contestant(
+            name=f"{app}-granian",
+            title=f"{title}, granian",
+            start=_granian(app),
+            pace=SLOW,
+            needs=("granian",),
+            no_deflate=_NO_DEFLATE_GRANIAN,
+        ),
+    )
+
+
 _ALL = (
     Contestant(name="bare", title="bare endpoint", start=_uvicorn("bare"), path="/echo"),
     Contestant(
         name="rooms-shared", title="ours, shared frames", start=_uvicorn("rooms", ws=SHARED_FRAMES), pace=60.0
     ),
     Contestant(name="rooms", title="ours, uvicorn", start=_uvicorn("rooms")),
-    Contestant(
-        name="rooms-hypercorn", title="ours, hypercorn", start=_hypercorn("rooms"), needs=("hypercorn",), pace=SLOW
-    ),
-    Contestant(
-        name="rooms-granian",
-        title="ours, granian",
-        start=_granian("rooms"),
-        pace=SLOW,
-        needs=("granian",),
-        no_deflate=_NO_DEFLATE_GRANIAN,
-    ),
+    *_elsewhere("rooms", "ours"),
     Contestant(name="tutorial", title="tutorial manager, uvicorn", start=_uvicorn("tutorial")),
-    Contestant(
-        name="tutorial-hypercorn",
-        title="tutorial manager, hypercorn",
-        start=_hypercorn("tutorial"),
-        pace=SLOW,
-        needs=("hypercorn",),
-    ),
-    Contestant(
-        name="tutorial-granian",
-        title="tutorial manager, granian",
-        start=_granian("tutorial"),
-        pace=SLOW,
-        needs=("granian",),
-        no_deflate=_NO_DEFLATE_GRANIAN,
-    ),
+    *_elsewhere("tutorial", "tutorial manager"),
     Contestant(name="queues", title="queue and task each, uvicorn", start=_uvicorn("queues")),
     Contestant(name="websockets", title="websockets.broadcast", start=_program("websockets_server")),
     Contestant(

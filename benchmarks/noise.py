@@ -4,6 +4,7 @@ Each figure is taken many times, and before each time a loop of fixed length run
 time: where it takes longer, something else had the machine, and the figures next to it are too high as well.
 """
 
+import argparse
 import timeit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,25 @@ class Operation:
     statement: str
     names: Mapping[str, object]
     per: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is run.
+
+    Attributes:
+        repeats: Times that each figure is taken.
+    """
+
+    repeats: int = QUICK_REPEATS
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    return Plan(repeats=FULL_REPEATS if arguments.full else QUICK_REPEATS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of their own."""
 
 
 @dataclass

@@ -1,17 +1,17 @@
 """What it costs to encode one message, once, for however many connections; and to put it into a frame."""
 
-import argparse
-from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 from pydantic import BaseModel
 
-from benchmarks.noise import FULL_REPEATS, QUICK_REPEATS, Noisy, Operation, measure
+from benchmarks import noise
+from benchmarks.noise import Noisy, Operation, Plan, measure
 from fastapi_rooms.frames import PLAIN, TEXT, build_frame
 from fastapi_rooms.payload import Payload
 
 NAME = "payload"
+add_arguments, plan = noise.add_arguments, noise.plan
 
 SIZES = (128, 1024)
 WINDOW_BITS = 12
@@ -31,25 +31,6 @@ class ChatMessage(BaseModel):
     sender: str = "ada"
     id: int = 42
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How much is run.
-
-    Attributes:
-        repeats: Times that each figure is taken.
-    """
-
-    repeats: int = QUICK_REPEATS
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
-def plan(arguments: argparse.Namespace) -> Plan:
-    return Plan(repeats=FULL_REPEATS if arguments.full else QUICK_REPEATS)
 
 
 def run(plan: Plan) -> Noisy:

@@ -1,12 +1,11 @@
 """What a message costs in the send queue, under each policy; and what one delivery costs without a server."""
 
-import argparse
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
-from benchmarks.noise import FULL_REPEATS, QUICK_REPEATS, Noisy, Operation, measure
+from benchmarks import noise
+from benchmarks.noise import Noisy, Operation, Plan, measure
 from benchmarks.payload import message
 from benchmarks.silent import SilentClient, SilentFrames, StalledClient
 from fastapi_rooms import Connection, ConnectionManager, Overflow, QueueLimits
@@ -15,30 +14,12 @@ from fastapi_rooms.payload import Payload
 from fastapi_rooms.send_queue import SendQueue
 
 NAME = "send_queue"
+add_arguments, plan = noise.add_arguments, noise.plan
 
 WAITING = 64
 RECIPIENTS = 1000
 _OFFER = "queue.offer(payload, overflow=overflow, now=0.0, key=key)"
 _DELIVER = "fan_out(connections, payload, overflow=overflow)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How much is run.
-
-    Attributes:
-        repeats: Times that each figure is taken.
-    """
-
-    repeats: int = QUICK_REPEATS
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
-def plan(arguments: argparse.Namespace) -> Plan:
-    return Plan(repeats=FULL_REPEATS if arguments.full else QUICK_REPEATS)
 
 
 def run(plan: Plan) -> Noisy:

@@ -1,7 +1,5 @@
 """How a manager lets go of its clients: spread over a time, or swept at the end of its life."""
 
-import asyncio
-import random
 from typing import Any, Final
 
 from fastapi_rooms.host import ManagerHost
@@ -14,16 +12,11 @@ async def drain(host: ManagerHost[Any], timeout: float) -> bool:
     """Close every connection with 1012 at a random moment; see `ConnectionManager.drain`."""
     host.bind_loop()
     host.draining = True
-    loop = asyncio.get_running_loop()
-    timers = [
-        loop.call_later(random.uniform(0, timeout * _SPREAD), connection.link.send_away)  # noqa: S311 - jitter
-        for connection in host.registry
-    ]
+    for connection in host.registry:
+        connection.link.send_away_within(timeout * _SPREAD)
     try:
         return await host.wait_empty(timeout)
     finally:
-        for timer in timers:
-            timer.cancel()
         for connection in host.registry:
             connection.link.send_away()
 

@@ -113,5 +113,5 @@ def write_batch(client: Gathers) -> None:
         client.written_bytes += batch.size
         try:
             client.write_frames(batch.joined(client.window_bits))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - event loops raise what they like for a peer that is gone
             client.write_failed(error)

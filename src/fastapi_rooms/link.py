@@ -239,10 +239,14 @@ class Link:
         spread = self.limits.shutdown_spread
         if spread is None or self.disconnect is not None:
             return False
-        if self._departure is None:
-            delay = random.uniform(0, spread)  # noqa: S311 - jitter
-            self._departure = self._loop.call_later(delay, self.send_away)
+        self.send_away_within(spread)
         return True
+
+    def send_away_within(self, seconds: float) -> None:
+        """Send the client away at a random moment; what was set before stays."""
+        if self.disconnect is None and self._departure is None:
+            delay = random.uniform(0, seconds)  # noqa: S311 - it spreads clients, and guards no secret
+            self._departure = self._loop.call_later(delay, self.send_away)
 
     def send_away(self) -> None:
         """Close with 1012, with what is queued before it: the client may come back, to another process."""
@@ -298,8 +302,7 @@ class Link:
             BROKEN_GRACE, self.shut, DisconnectReason.CLIENT, CloseCode.INTERNAL_ERROR, text
         )
 
-    def _write_stuck(self, was_write: bool) -> None:  # noqa: FBT001 - a callback's argument
-        reason = DisconnectReason.SEND_TIMEOUT if was_write else DisconnectReason.SLOW_CONSUMER
+    def _write_stuck(self, reason: DisconnectReason) -> None:
         self.shut(reason, CloseCode.SLOW_CONSUMER, "messages were not read in time")
 
     def _watch(self, liveness: Liveness) -> None:

@@ -7,9 +7,12 @@ Everywhere `None` switches a bound off. Times are seconds, sizes are bytes. An o
 import math
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi_rooms.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CONTROL_MESSAGES: Final = 16
 """Messages that a full send queue still takes for control: replies, heartbeats, presence."""
@@ -39,8 +42,8 @@ class Overflow(Enum):
     """
 
 
-def _check_bounds(options: object, *, zero_allowed: frozenset[str] = frozenset()) -> None:
-    for field in fields(options):  # type: ignore[arg-type]  # callers are the dataclasses below
+def _check_bounds(options: "DataclassInstance", *, zero_allowed: frozenset[str] = frozenset()) -> None:
+    for field in fields(options):
         value = getattr(options, field.name)
         if value is None or isinstance(value, (str, bytes, bool)) or not isinstance(value, (int, float)):
             continue

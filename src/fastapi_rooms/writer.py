@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from fastapi_rooms.errors import DisconnectReason
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import DirectSend, Pipe, Transport
@@ -28,8 +29,8 @@ class Writer:
         transport: Where to.
         limits: The queue's bounds and the deadline of one write.
         on_failure: Called once when a write raised: the peer is gone, or the server says so.
-        on_stuck: Called when one write, or a waiting sender, took longer than `limits.send_timeout`; the
-            argument says whether it was a write.
+        on_stuck: Called with `SEND_TIMEOUT` when one write took longer than `limits.send_timeout`, and with
+            `SLOW_CONSUMER` when a waiting sender did.
         on_episode: Called with what was dropped when an overflow episode ends.
 
     Attributes:
@@ -68,7 +69,7 @@ class Writer:
         limits: QueueLimits,
         *,
         on_failure: Callable[[BaseException], None],
-        on_stuck: Callable[[bool], None],
+        on_stuck: Callable[[DisconnectReason], None],
         on_episode: Callable[[Dropped], None],
     ) -> None:
         self._transport = transport
@@ -151,7 +152,9 @@ class Writer:
         place: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((place, payload))
         timeout = self._limits.send_timeout
-        timer = None if timeout is None else loop.call_later(timeout, self._on_stuck, False)  # noqa: FBT003 - a callback's argument
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later(timeout, self._on_stuck, DisconnectReason.SLOW_CONSUMER)
         try:
             return await place
         finally:
@@ -229,7 +232,7 @@ class Writer:
         except asyncio.CancelledError as error:
             self._give_up(error)  # unless `stop` did it, the server cancelled what we awaited
             raise
-        except Exception as error:  # noqa: BLE001 - as in _write
+        except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
             self._give_up(error)
         finally:
             self._task = None
@@ -240,7 +243,7 @@ class Writer:
         timer = None
         self.blocked_since = asyncio.get_running_loop().time()
         if timeout is not None:
-            timer = asyncio.get_running_loop().call_later(timeout, self._on_stuck, True)  # noqa: FBT003 - as above
+            timer = asyncio.get_running_loop().call_later(timeout, self._on_stuck, DisconnectReason.SEND_TIMEOUT)
         try:
             await pending
         finally:

@@ -14,6 +14,9 @@ from .auth_endpoints import router
 from .managers import MANAGERS, Fragile, Strict
 from .recording import EVENTS, LOGGED, live_objects, open_sockets, record, resident_bytes, tasks, watch_logs
 
+TICK = 0.1
+"""Seconds between the messages of a feed: it is a clock that it tells, not one that a test waits by."""
+
 _ENDPOINTS: dict[str, asyncio.Task[Any]] = {}
 
 
@@ -57,7 +60,7 @@ async def feed(websocket: WebSocket, label: str, user: str | None = None) -> Non
         while True:
             await connection.send(str(tick))
             tick += 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(TICK)
 
 
 @app.websocket("/working/{label}")
@@ -114,7 +117,7 @@ async def ends(websocket: WebSocket, how: str, user: str) -> None:
                 assert task is not None
                 _ENDPOINTS[user] = task
                 record("ends", "waits", connection)
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()  # only the cancellation ends it
 
 
 @app.websocket("/awaits/{label}")

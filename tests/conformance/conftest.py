@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from .servers import KINDS, Server, ServerKind
+from .servers import KINDS, Server, ServerKind, running
 from .watch import Watch, watching
 from .wire import OPENED
 
@@ -14,12 +14,8 @@ _EACH_SERVER = [pytest.param(kind, id=kind.name, marks=pytest.mark.xdist_group(k
 @pytest.fixture(scope="session", params=_EACH_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server that the cases of a session share."""
-    running = Server(request.param, directory=tmp_path_factory.mktemp("server"))
-    try:
-        yield running
-    finally:
-        running.stop()
-    assert not running.complaints()
+    with running(Server(request.param, directory=tmp_path_factory.mktemp("server"))) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ class Fragile(Recorded):
         match (connection.user_id or "").split(":"):
             case ["hang", name, *_] if name == hook:
                 record(self.label, f"{hook} hangs", connection)
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()  # only the hook's timeout ends it
             case ["raise", name, *_] if name == hook:
                 raise RuntimeError(f"{hook} fails on purpose")
 

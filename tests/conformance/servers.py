@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -153,10 +154,13 @@ class Server:
                 raise RuntimeError(f"{self.kind.name} exited with {self.process.returncode}: {self.log()}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.kind.name} is not ready: {self.log()}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # another process, and no server says in the same way that it listens
+
+    def _http(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=5)
 
     def _answers(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = self._http()
         try:
             connection.request("GET", "/ready")
             return connection.getresponse().status == 200
@@ -191,7 +195,7 @@ class Server:
         while self._alive():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.02)
+            time.sleep(0.02)  # of its group are processes that are not our children: nobody lets us wait for them
         return True
 
     def stop(self) -> None:
@@ -213,6 +217,16 @@ class Server:
             return os.getpgid(pid) == self.process.pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         except (ProcessLookupError, PermissionError, psutil.Error):
             return False
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Stop a server on leaving; it must not have complained."""
+    try:
+        yield server
+    finally:
+        server.stop()
+    assert not server.complaints()
 
 
 def _python_path() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .managers import HANDLER_GRACE
-from .servers import UVICORN, Server, ServerKind
+from .servers import SHARED_FRAMES, UVICORN, Server, ServerKind
 from .watch import State, Watch
 from .wire import Client, Closed
 
@@ -62,12 +62,18 @@ async def test_sigterm_tells_every_healthy_client_and_the_process_is_gone_in_tim
     assert not server.complaints()
 
 
-@pytest.mark.xdist_group("uvicorn, own process")
-async def test_reload_restarts_uvicorn_with_sockets_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, id=kind.name, marks=pytest.mark.xdist_group(f"{kind.name}, own process"))
+        for kind in (UVICORN, SHARED_FRAMES)
+    ],
+)
+async def test_reload_restarts_uvicorn_with_sockets_open(kind: ServerKind, tmp_path: Path) -> None:
     watched = tmp_path / "watched"
     watched.mkdir()
     (watched / "module.py").write_text("VALUE = 1\n")
-    server = Server(UVICORN, directory=tmp_path, extra=["--reload", "--reload-dir", str(watched)])
+    server = Server(kind, directory=tmp_path, extra=["--reload", "--reload-dir", str(watched)])
     try:
         watch = Watch(server, {})
         old = (await watch.state())["pid"]

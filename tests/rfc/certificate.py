@@ -4,7 +4,7 @@ import datetime
 import ipaddress
 import ssl
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,5 @@ class TlsServer(Server):
             answer = await client.post(f"https://127.0.0.1:{self.port}{path}")
             return answer.raise_for_status().json()
 
-    def _answers(self) -> bool:
-        connection = HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self.trusted)
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
-        finally:
-            connection.close()
+    def _http(self) -> HTTPConnection:
+        return HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self.trusted)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.servers import Server
+from conformance.servers import Server, running
 
 from .transports import EACH_TRANSPORT
 
@@ -13,12 +13,8 @@ from .transports import EACH_TRANSPORT
 @pytest.fixture(scope="session", params=EACH_TRANSPORT)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server with the echo example."""
-    running = Server(request.param, directory=tmp_path_factory.mktemp("rfc"))
-    try:
-        yield running
-    finally:
-        running.stop()
-    assert not running.complaints()
+    with running(Server(request.param, directory=tmp_path_factory.mktemp("rfc"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.servers import Server, ServerKind
+from conformance.servers import Server, running
 
 from .app import SHARE
 from .cases import ANY_DEFLATE
@@ -138,13 +138,8 @@ def test_the_raw_socket_and_the_connection_may_both_send(server: Server, offer: 
 @pytest.fixture(params=EACH_TRANSPORT)
 def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A process for one test, which pings its clients all the time."""
-    kind: ServerKind = request.param
-    server = Server(kind, directory=tmp_path, ping=0.05)
-    try:
+    with running(Server(request.param, directory=tmp_path, ping=0.05)) as server:
         yield server
-    finally:
-        server.stop()
-    assert not server.complaints()
 
 
 def test_pings_and_the_close_frame_of_a_shutdown_come_between_whole_frames(own_server: Server) -> None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import psutil
 import pytest
 
-from conformance.servers import ServerKind
+from conformance.servers import running
 
 from .app import CLOSE_TIMEOUT, SEND_TIMEOUT, SHARE
 from .cases import ANY_DEFLATE
@@ -38,13 +38,9 @@ HEALTHY = 5
 
 @pytest.fixture(scope="module", params=EACH_TRANSPORT)
 def tls_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
-    kind: ServerKind = request.param
-    running = TlsServer(kind, directory=tmp_path_factory.mktemp("tls"))
-    try:
-        yield running
-    finally:
-        running.stop()
-    assert not running.complaints()
+    server = TlsServer(request.param, directory=tmp_path_factory.mktemp("tls"))
+    with running(server):
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -126,3 +126,8 @@ def staying(manager: RoomManager[Any, Any], **options: Any) -> Endpoint:
                 await connection.send(message)
 
     return endpoint
+
+
+async def for_ever() -> None:
+    """Only a cancellation ends it."""
+    await asyncio.Event().wait()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from starlette.requests import HTTPConnection
+from starlette.types import Message
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import CloseCode, Disconnect, DisconnectReason, InvalidMessage
@@ -129,6 +130,19 @@ class FakeTransport:
 
     def client_leaves(self, code: int = 1001, text: str = "") -> None:
         self._incoming.put_nowait(Gone(code, text))
+
+
+class DirectTransport(FakeTransport):
+    """A transport whose server lets broadcasts step its `send`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct = self._send
+
+    async def _send(self, event: Message) -> None:
+        pending = self.write(Payload(event["text"]))
+        if pending is not None:
+            await pending
 
 
 class FakeOwner:

@@ -2,28 +2,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from starlette.types import Message
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.fanout import Delivery, fan_out
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from unit.fakes import SHORT, FakeTransport, finished, make_connection, make_link
+from unit.fakes import SHORT, DirectTransport, FakeTransport, finished, make_connection, make_link
 
 HELLO = Payload("hello")
-
-
-class DirectTransport(FakeTransport):
-    """A transport whose server lets broadcasts step its `send`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.direct = self._send
-
-    async def _send(self, event: Message) -> None:
-        pending = self.write(Payload(event["text"]))
-        if pending is not None:
-            await pending
 
 
 class Crowd:

@@ -205,7 +205,7 @@ async def test_a_buffer_that_has_space_before_the_write_is_awaited_is_not_waited
     assert transport.sent == 1
 
 
-async def test_a_cancelled_write_leaves_nothing() -> None:
+async def a_write_that_waits() -> tuple[FakeServer, GatheredTransport, "asyncio.Future[None]"]:
     server = FakeServer()
     transport = await accepted(server)
     server.wire.fill()
@@ -213,6 +213,11 @@ async def test_a_cancelled_write_leaves_nothing() -> None:
     assert pending is not None
     waiting = asyncio.ensure_future(pending)
     await turns()
+    return server, transport, waiting
+
+
+async def test_a_cancelled_write_leaves_nothing() -> None:
+    server, transport, waiting = await a_write_that_waits()
     waiting.cancel()
     await asyncio.wait((waiting,))
     before = len(server.wire.buffered)
@@ -232,13 +237,7 @@ async def test_a_write_that_is_never_awaited_leaves_no_coroutine() -> None:
 
 
 async def test_a_write_whose_connection_ends_meanwhile_raises() -> None:
-    server = FakeServer()
-    transport = await accepted(server)
-    server.wire.fill()
-    pending = transport.write(Payload("a"))
-    assert pending is not None
-    waiting = asyncio.ensure_future(pending)
-    await turns()
+    server, transport, waiting = await a_write_that_waits()
     server.wire.reset()
     with pytest.raises(ConnectionResetError):
         await waiting

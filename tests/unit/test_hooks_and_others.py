@@ -21,7 +21,7 @@ from fastapi_rooms import (
 )
 from fastapi_rooms.auth import Identity
 from fastapi_rooms.testing import Client, Closed, Refused, eventually
-from unit.apps import BRIEF, Noting, app_of, client_of, staying
+from unit.apps import BRIEF, Noting, app_of, client_of, for_ever, staying
 
 
 class Producing(Noting):
@@ -31,7 +31,7 @@ class Producing(Noting):
 
     async def on_active(self) -> None:
         await self._note("active")
-        self.producer = asyncio.create_task(asyncio.sleep(60))
+        self.producer = asyncio.create_task(for_ever())
 
     async def on_idle(self) -> None:
         await self._note("idle")
@@ -45,7 +45,7 @@ async def test_a_hook_that_lets_a_foreign_cancellation_out_skips_no_later_hook()
     class Cancelling(Producing):
         async def on_leave(self, connection: Connection[Any], room: str) -> None:
             await super().on_leave(connection, room)
-            task = asyncio.create_task(asyncio.sleep(60))
+            task = asyncio.create_task(for_ever())
             await asyncio.sleep(0)
             task.cancel()
             await task
@@ -76,7 +76,7 @@ async def test_a_hook_that_lets_a_foreign_cancellation_out_skips_no_later_hook()
 async def test_an_on_message_that_lets_a_foreign_cancellation_out_has_failed() -> None:
     class Cancelling(Noting):
         async def on_message(self, connection: Connection[Any], message: Any) -> None:
-            task = asyncio.create_task(asyncio.sleep(60))
+            task = asyncio.create_task(for_ever())
             await asyncio.sleep(0)
             task.cancel()
             await task
@@ -274,7 +274,7 @@ async def test_a_plain_endpoint_that_outlived_its_grace_ends_quietly() -> None:
     async def endpoint(websocket: WebSocket) -> None:
         connection = await manager.connect(websocket)
         try:
-            await asyncio.sleep(60)
+            await for_ever()
         finally:
             await manager.disconnect(connection)
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import Message
 
 from fastapi_rooms.batch import FULL
 from fastapi_rooms.connection import Connection
@@ -14,26 +13,13 @@ from fastapi_rooms.fanout import Delivery, Exclude, fan_out
 from fastapi_rooms.gather import MANY, Gatherer
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from unit.fakes import SHORT, FakeTransport, finished, make_connection, make_link
+from unit.fakes import SHORT, DirectTransport, FakeTransport, finished, make_connection, make_link
 from unit.frame_fakes import FakeServer, piped_link, split_frames, turns
 
 UNBOUNDED = QueueLimits(messages=None, bytes=None, send_timeout=None, close_timeout=SHORT)
 WIRED, DIRECT, STANDARD = "wired", "direct", "standard"
 
 Gather = Callable[..., Awaitable["Crowd"]]
-
-
-class DirectTransport(FakeTransport):
-    """A transport whose server lets broadcasts step its `send`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.direct = self._send
-
-    async def _send(self, event: Message) -> None:
-        pending = self.write(Payload(event["text"]))
-        if pending is not None:
-            await pending
 
 
 class Member:

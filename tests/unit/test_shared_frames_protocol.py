@@ -216,6 +216,23 @@ async def test_who_waits_for_space_gets_it_first_come_first_served(visit: Open, 
     assert one.read()[1:] == (["raw", "b"] if raw_first else ["b", "raw"])
 
 
+async def test_a_write_stands_in_line_for_space_before_it_is_awaited(visit: Open) -> None:
+    one = await visit()
+    one.wire.limit = 100
+    one.wire.stall()
+    one.gather("a" * 200)
+    await turns()
+    pending = one.transport.write(Payload("b"))
+    assert pending is not None
+    raw = asyncio.create_task(one.websocket.send_text("raw"))  # runs before the task that awaits the write
+    waiting = asyncio.ensure_future(pending)
+    await turns()
+    one.wire.resume()
+    await asyncio.gather(waiting, raw)
+    await turns()
+    assert one.read()[1:] == ["b", "raw"]
+
+
 async def test_a_client_that_leaves_while_the_endpoint_waits_for_space_is_gone(visit: Open) -> None:
     one = await visit()
     one.wire.fill()

@@ -18,12 +18,15 @@ class Wire:
 
     def __init__(self, unsent: int) -> None:
         self.unsent = unsent
+        self.error: Exception | None = None
         self.aborts = 0
 
     def abort(self) -> None:
         self.aborts += 1
 
     def get_write_buffer_size(self) -> int:
+        if self.error is not None:
+            raise self.error
         return self.unsent
 
     def is_closing(self) -> bool:
@@ -228,6 +231,17 @@ async def test_nothing_is_dropped_later_if_there_is_nothing_or_no_deadline(
     transport.discard_unsent_after(delay)
     await asyncio.sleep(SHORT * 2)
     assert wire is None or wire.aborts == 0
+
+
+@pytest.mark.parametrize("error", [AttributeError("asyncio's TLS"), RuntimeError("uvloop's")])
+async def test_a_transport_that_is_closed_has_nothing_left_to_drop(error: Exception) -> None:
+    wire = Wire(unsent=1)
+    transport, _ = await accepted(Server(transport=wire))
+    transport.discard_unsent_after(SHORT)
+    wire.error = error
+    await asyncio.sleep(SHORT * 2)
+    transport.discard_unsent_after(SHORT)
+    assert wire.aborts == 0
 
 
 async def _await(pending: Any) -> None:

@@ -110,7 +110,6 @@ class DocumentCache(Generic[ParsedT]):
         return await result if inspect.isawaitable(result) else result
 
 
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - not to see whether it is callable
-    )
+def _is_async(function: Fetch) -> bool:
+    """Whether calling it makes a coroutine: an `async def`, or an object whose `__call__` is one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

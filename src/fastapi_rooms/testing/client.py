@@ -51,7 +51,7 @@ class Client:
         client_address: tuple[str, int] = ("127.0.0.1", 50000),
         denial_response: bool = True,
         raise_app_exceptions: bool = True,
-        buffer: Buffer = Buffer(),  # noqa: B008 - frozen
+        buffer: Buffer = Buffer(),
         timeout: float = 5.0,
         exit_timeout: float = 10.0,
     ) -> None:
