@@ -11,7 +11,7 @@ comma := ,
 # Layers 0 to 4, where every branch is tested.
 space := $(subst ,, )
 CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closing identity options payload statistics validation \
-  inbox liveness rate send_queue ports reader writer link connection registry frames batch gather))
+  inbox liveness rate send_queue ports reader writer link connection registry frames batch gather tally recipient))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test coverage test-lowest check fix docs bench bench-full build clean

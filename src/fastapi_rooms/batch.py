@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi_rooms.frames import HEADER_BYTES
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.tally import tally
 
 FULL: Final = 64 * 1024
 """Bytes from which a batch is written at once, without waiting for the end of the turn."""
@@ -19,10 +20,11 @@ class Batch:
         last: The last message; `None` where there is none.
         count: Messages.
         size: Their bytes, without framing.
+        tally: Both in one; see `tally`.
         full: Whether it should be written without waiting for more.
     """
 
-    __slots__ = ("_joined", "_next", "_payloads", "count", "full", "last", "size")
+    __slots__ = ("_joined", "_next", "_payloads", "count", "full", "last", "size", "tally")
 
     def __init__(self, payloads: list[Payload], *, size: int) -> None:
         self.last = payloads[-1] if payloads else None
@@ -31,6 +33,7 @@ class Batch:
         self._joined: dict[int, bytes] | None = None
         self.count = len(payloads)
         self.size = size
+        self.tally = tally(self.count, size)
         self.full = size + self.count * HEADER_BYTES >= FULL
 
     def then(self, payload: Payload) -> "Batch":

@@ -25,6 +25,7 @@ from fastapi_rooms.errors import (
 from fastapi_rooms.identity import expires_at_of, user_id_of
 from fastapi_rooms.link import Link, Status
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.recipient import Recipient
 from fastapi_rooms.send_queue import Offer, check_size
 from fastapi_rooms.statistics import ConnectionStatistics, Drops
 from fastapi_rooms.validation import parse_json
@@ -34,7 +35,7 @@ ModelT = TypeVar("ModelT")
 MessageT = TypeVar("MessageT")
 
 
-class Connection(Generic[UserT]):
+class Connection(Recipient, Generic[UserT]):
     """One client. Managers make connections; see `ConnectionManager.connect`.
 
     The client receives messages in the order in which they were enqueued; `send`, `send_nowait` and
@@ -47,7 +48,6 @@ class Connection(Generic[UserT]):
         user_id: The user's id as `send_to_user` takes it, or `None`.
         http: The request that opened the connection: headers, cookies, query, path, `app`.
         link: The machine underneath, for managers.
-        writer: The link's, at hand for broadcasts.
         memberships: What the registry keeps behind `rooms`.
     """
 
@@ -61,7 +61,6 @@ class Connection(Generic[UserT]):
         "memberships",
         "user",
         "user_id",
-        "writer",
     )
 
     def __init__(
@@ -73,10 +72,11 @@ class Connection(Generic[UserT]):
         user_id: str | None,
         on_invalid: Callable[["Connection[UserT]", InvalidMessage], Coroutine[Any, Any, None]],
     ) -> None:
+        super().__init__()
         self.id = secrets.token_urlsafe(12)
         self.http = http
         self.link = link
-        self.writer = link.writer
+        link.writer.serve(self)
         self.user = user
         self.user_id = user_id
         self.memberships: dict[str, object] | None = None
@@ -110,15 +110,16 @@ class Connection(Generic[UserT]):
 
     def statistics(self) -> ConnectionStatistics:
         """The figures of this connection so far."""
-        queue, reader = self.writer.queue, self.link.reader
+        writer, reader = self.link.writer, self.link.reader
+        queue = writer.queue
         return ConnectionStatistics(
             queued=len(queue),
             queued_bytes=queue.size,
             high_water=queue.high_water,
             high_water_bytes=queue.high_water_bytes,
             oldest_queued_age=queue.oldest_age(self.link.time()),
-            sent=self.writer.sent,
-            sent_bytes=self.writer.sent_bytes,
+            sent=writer.sent,
+            sent_bytes=writer.sent_bytes,
             received=reader.received,
             received_bytes=reader.received_bytes,
             inbox=len(reader.inbox),

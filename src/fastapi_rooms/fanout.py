@@ -67,28 +67,26 @@ def fan_out(
     queued, others = (0, recipients) if not gathering else _gather(recipients, payload)
     dropped = closed = 0
     pause: float | None = None
-    event, size = payload.event, payload.size
+    event, tally = payload.event, payload.tally
     for connection in others:
-        writer = connection.writer
-        direct = writer.direct
+        direct = connection.direct
         if direct is not None:
             # `Writer.offer`, spelt out: this is nearly every delivery, and what a broadcast costs beside the
             # server's work is calls, and objects to look at.
             try:
                 work = direct(event)
                 for waiting_for in work.__await__():
-                    writer.begin(payload, resume(work, waiting_for))
+                    connection.link.writer.begin(payload, resume(work, waiting_for))
                     break
                 else:
-                    writer.written += 1
-                    writer.written_bytes += size
+                    connection.written += tally
+                    queued += 1
+                    continue
             except Exception as error:  # noqa: BLE001 - servers raise what they like for a peer that is gone
-                writer.fail(error)
+                connection.link.writer.fail(error)
                 dropped += 1
                 continue
             queued += 1
-            if writer.direct is not None:
-                continue
         else:
             offer = connection.link.deliver(payload, overflow, scope, key)
             if offer is Offer.ACCEPTED:
@@ -110,7 +108,7 @@ def _gather(recipients: Iterable[Connection[Any]], payload: Payload) -> tuple[in
     after: Batch | None = None
     waiting: list[Gathers] = []
     for connection in recipients:
-        pipe = connection.writer.pipe
+        pipe = connection.pipe
         if pipe is None:
             others.append(connection)
             continue

@@ -1,6 +1,7 @@
 """What is written at the end of this turn of the event loop, and nothing before: one write for each client."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from fastapi_rooms.batch import Batch
@@ -23,6 +24,21 @@ class WriteFrames(Protocol):
         ...
 
 
+class Send(Protocol):
+    """Passes bytes to the kernel, as `os.write` does."""
+
+    def __call__(self, descriptor: int, data: bytes, /) -> int:
+        """Write what there is space for.
+
+        Returns:
+            How many bytes that was.
+
+        Raises:
+            OSError: None at all.
+        """
+        ...
+
+
 class Gathers(Protocol):
     """A client whose messages are gathered.
 
@@ -30,15 +46,16 @@ class Gathers(Protocol):
         batch: What was gathered and not yet written.
         window_bits: What the client negotiated for compression; 0: none.
         write_frames: Where its bytes go.
-        written: Messages written so far.
-        written_bytes: Their size.
+        descriptor: Where they may go instead, as long as `Send` takes all of them: nothing waits before them.
+            Negative: nowhere.
+        written: Messages written so far; see `tally`.
     """
 
     batch: Batch | None
     window_bits: int
     write_frames: WriteFrames
+    descriptor: int
     written: int
-    written_bytes: int
 
     def write_failed(self, error: Exception) -> None:
         """`write_frames` raised. Must not raise itself."""
@@ -52,16 +69,24 @@ class Gatherer:
         loop: Whose turns.
         window: Seconds to gather for, instead of a turn: fewer and larger writes, each message later by up to
             so much.
+        find_send: Asked at each end of a turn for what writes to descriptors; `None`: nothing does now.
 
     Attributes:
         waiting: Clients with a batch, in the order in which they got it. Who gives a client its first batch
             appends it here, unless `begin` did.
     """
 
-    __slots__ = ("_empty", "_loop", "_window", "waiting")
+    __slots__ = ("_empty", "_find_send", "_loop", "_window", "waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, window: float | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        window: float | None = None,
+        find_send: Callable[[], Send | None] = lambda: None,
+    ) -> None:
         self._loop = loop
+        self._find_send = find_send
         self._window = window
         self.waiting: list[Gathers] = []
         self._empty = Batch([], size=0)
@@ -87,19 +112,27 @@ class Gatherer:
         self._empty = Batch([], size=0)
         batch_before: Batch | None = None
         bits_before, data = 0, b""
+        send = self._find_send()
         for client in waiting:
             # `write_batch`, spelt out: this, and the loop of `fan_out`, is what a message costs beside the kernel.
             batch = client.batch
             if batch is None:
                 continue
             client.batch = None
-            client.written += batch.count
-            client.written_bytes += batch.size
+            client.written += batch.tally
             try:
                 if batch is not batch_before or client.window_bits != bits_before:
                     batch_before, bits_before = batch, client.window_bits
                     data = batch.joined(bits_before)
-                client.write_frames(data)
+                if send is None or client.descriptor < 0:
+                    client.write_frames(data)
+                    continue
+                try:
+                    sent = send(client.descriptor, data)
+                except OSError:
+                    sent = 0  # no space, or nobody there: the event loop's transport deals with both
+                if sent != len(data):
+                    client.write_frames(data[sent:])
             except Exception as error:  # noqa: BLE001 - event loops raise what they like for a peer that is gone
                 client.write_failed(error)
 
@@ -109,8 +142,7 @@ def write_batch(client: Gathers) -> None:
     batch = client.batch
     if batch is not None:
         client.batch = None
-        client.written += batch.count
-        client.written_bytes += batch.size
+        client.written += batch.tally
         try:
             client.write_frames(batch.joined(client.window_bits))
         except Exception as error:  # noqa: BLE001 - event loops raise what they like for a peer that is gone

@@ -22,6 +22,7 @@ from fastapi_rooms.session import Session, refusal
 from fastapi_rooms.statistics import ConnectionStatistics, combine, ended
 from fastapi_rooms.tasks import TaskOwner
 from fastapi_rooms.transports.choose import choose_transport
+from fastapi_rooms.transports.direct import find_send
 
 
 class Extension(Protocol):
@@ -117,7 +118,7 @@ class ManagerHost(Generic[UserT]):
                 "loop, or use fastapi_rooms.testing; in an application make one manager for each loop"
             )
         self.loop = loop
-        self._gatherer = Gatherer(loop, window=self.limits.write_window)
+        self._gatherer = Gatherer(loop, window=self.limits.write_window, find_send=find_send)
         self.draining = False
         self._activity = None
         if self.extension is not None:

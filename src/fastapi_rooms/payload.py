@@ -8,6 +8,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from fastapi_rooms.errors import UnencodableMessage
 from fastapi_rooms.frames import BINARY, TEXT, build_frame, shared_window
+from fastapi_rooms.tally import tally
 
 
 class Payload:
@@ -16,9 +17,10 @@ class Payload:
     Attributes:
         event: The ASGI `websocket.send` event (ASGI spec, "Send - send event"). Shared: never changed.
         size: Bytes on the wire without framing: UTF-8 for text.
+        tally: One message of so many bytes; see `tally`.
     """
 
-    __slots__ = ("_frames", "event", "size")
+    __slots__ = ("_frames", "event", "size", "tally")
 
     def __init__(self, data: str | bytes, *, size: int | None = None) -> None:
         self._frames: dict[int, bytes] | None = None
@@ -28,6 +30,7 @@ class Payload:
         else:
             self.event = {"type": "websocket.send", "bytes": data}
             self.size = len(data)
+        self.tally = tally(1, self.size)
 
     @property
     def data(self) -> str | bytes:

@@ -13,8 +13,10 @@ from typing import Final
 from fastapi_rooms.errors import DisconnectReason
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import DirectSend, Pipe, Transport
+from fastapi_rooms.ports import Transport
+from fastapi_rooms.recipient import Recipient
 from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
+from fastapi_rooms.tally import bytes_in, messages_in
 
 _WRITES_PER_TURN: Final = 64
 """Queued messages that one writer passes to the server before it lets others run."""
@@ -36,12 +38,7 @@ class Writer:
     Attributes:
         queue: What waits.
         accepting: Whether messages are taken: from `admit` to `refuse` or `stop`.
-        pipe: The transport's `pipe` while messages are taken, none is in flight, and it is ready. A broadcast puts
-            messages there by itself; the pipe counts them.
-        direct: The transport's `direct` while messages are taken and none is in flight. A broadcast steps it by
-            itself, and then counts the message in `written` and `written_bytes`, or calls `begin` or `fail`.
-        written: Messages that never waited.
-        written_bytes: Their size.
+        recipient: What broadcasts look at, kept up to date here.
         blocked_since: When the last write that had to wait began to, on the loop's clock.
     """
 
@@ -56,11 +53,8 @@ class Writer:
         "_waiting",
         "accepting",
         "blocked_since",
-        "direct",
-        "pipe",
         "queue",
-        "written",
-        "written_bytes",
+        "recipient",
     )
 
     def __init__(
@@ -75,10 +69,7 @@ class Writer:
         self._transport = transport
         self.queue = SendQueue(limits, held=None if transport.pipe is None else transport.pipe.unsent)
         self.accepting = False
-        self.direct: DirectSend | None = None
-        self.pipe: Pipe | None = None
-        self.written = 0
-        self.written_bytes = 0
+        self.recipient = Recipient()
         self._limits = limits
         self._on_failure = on_failure
         self._on_stuck = on_stuck
@@ -97,13 +88,17 @@ class Writer:
     def sent(self) -> int:
         """Messages that the server took."""
         pipe = self._transport.pipe
-        return self.written + self.queue.sent if pipe is None else pipe.sent
+        return messages_in(self.recipient.written) + self.queue.sent if pipe is None else pipe.sent
 
     @property
     def sent_bytes(self) -> int:
         """Their size."""
         pipe = self._transport.pipe
-        return self.written_bytes + self.queue.sent_bytes if pipe is None else pipe.sent_bytes
+        return bytes_in(self.recipient.written) + self.queue.sent_bytes if pipe is None else pipe.sent_bytes
+
+    def serve(self, recipient: Recipient) -> None:
+        """Keep this one up to date from now on; before messages are taken, once."""
+        self.recipient = recipient
 
     def admit(self) -> None:
         """Take messages from now on."""
@@ -192,8 +187,8 @@ class Writer:
         """Look again what a broadcast may do by itself: after each change here, and of `Pipe.ready`."""
         idle = self.accepting and self._task is None
         pipe = self._transport.pipe
-        self.direct = self._transport.direct if idle else None
-        self.pipe = pipe if idle and pipe is not None and pipe.ready else None
+        self.recipient.direct = self._transport.direct if idle else None
+        self.recipient.pipe = pipe if idle and pipe is not None and pipe.ready else None
 
     def fail(self, error: Exception) -> None:
         """A message could not be written: the peer is gone, or the server says so."""
@@ -213,8 +208,7 @@ class Writer:
             self.fail(error)
             return False
         if pending is None:
-            self.written += 1
-            self.written_bytes += payload.size
+            self.recipient.written += payload.tally
         else:
             self.begin(payload, pending)
         return True

@@ -6,8 +6,9 @@ import pytest
 
 from fastapi_rooms.batch import Batch
 from fastapi_rooms.frames import PLAIN
-from fastapi_rooms.gather import MANY, MORE_TURNS, Gatherer, Gathers, WriteFrames, write_batch
+from fastapi_rooms.gather import MANY, MORE_TURNS, Gatherer, Gathers, Send, WriteFrames, write_batch
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.tally import tally
 from unit.frame_fakes import split_frames
 
 
@@ -40,7 +41,7 @@ class Client:
         self.batch: Batch | None = None
         self.window_bits = window_bits
         self.written = 0
-        self.written_bytes = 0
+        self.descriptor = -1
         self.writes: list[bytes] = []
         self.error: Exception | None = None
         self.errors: list[Exception] = []
@@ -79,7 +80,7 @@ def test_all_messages_of_a_turn_are_one_write_for_each_client() -> None:
     assert (ann.writes, bob.writes, loop.delays) == ([], [], [0])
     loop.turn()
     assert (ann.received, bob.received) == ([[b"a", b"b"]], [[b"a"]])
-    assert (ann.written, ann.written_bytes, bob.written) == (2, 2, 1)
+    assert (ann.written, bob.written) == (tally(2, 2), tally(1, 1))
     assert ann.batch is None
 
 
@@ -89,7 +90,7 @@ def test_the_next_turn_begins_anew() -> None:
     for text in "abc":
         add(gatherer, Payload(text), ann)
         loop.turn()
-    assert (ann.received, ann.written) == ([[b"a"], [b"b"], [b"c"]], 3)
+    assert (ann.received, ann.written) == ([[b"a"], [b"b"], [b"c"]], tally(3, 3))
 
 
 @pytest.mark.parametrize("window", [None, 0.5])
@@ -201,9 +202,9 @@ def test_who_was_written_early_is_not_written_twice() -> None:
     add(gatherer, Payload("a"), ann, bob)
     write_batch(ann)
     write_batch(ann)
-    assert (ann.received, ann.written, ann.written_bytes) == ([[b"a"]], 1, 1)
+    assert (ann.received, ann.written) == ([[b"a"]], tally(1, 1))
     loop.turn()
-    assert (ann.received, bob.received, ann.written) == ([[b"a"]], [[b"a"]], 1)
+    assert (ann.received, bob.received, ann.written) == ([[b"a"]], [[b"a"]], tally(1, 1))
 
 
 def test_who_was_written_early_gets_what_comes_later_at_the_turns_end() -> None:
@@ -214,7 +215,7 @@ def test_who_was_written_early_gets_what_comes_later_at_the_turns_end() -> None:
     add(gatherer, Payload("b"), ann)
     assert loop.delays == [0]
     loop.turn()
-    assert (ann.received, ann.written) == ([[b"a"], [b"b"]], 2)
+    assert (ann.received, ann.written) == ([[b"a"], [b"b"]], tally(2, 2))
 
 
 def test_an_early_write_that_raises_is_told_to_the_client() -> None:
@@ -245,3 +246,83 @@ def test_a_turn_keeps_nothing_of_the_one_before() -> None:
     loop.turn()
     add(gatherer, same, ann)
     assert ann.batch is not first
+
+
+class Kernel:
+    """Takes what is written to descriptors.
+
+    Attributes:
+        sent: Descriptor and data of each write.
+        space: Bytes that it still takes; `None`: any number.
+        error: What the next writes raise.
+        free: Whether writing to descriptors is allowed.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.space: int | None = None
+        self.error: OSError | None = None
+        self.free = True
+
+    def find(self) -> Send | None:
+        return self.send if self.free else None
+
+    def send(self, descriptor: int, data: bytes, /) -> int:
+        if self.error is not None:
+            raise self.error
+        taken = data if self.space is None else data[: self.space]
+        self.sent.append((descriptor, taken))
+        return len(taken)
+
+    def gatherer(self, loop: Turns) -> Gatherer:
+        return Gatherer(cast("asyncio.AbstractEventLoop", loop), find_send=self.find)
+
+
+def test_who_has_a_descriptor_is_written_there_and_others_as_ever() -> None:
+    loop, kernel, ann, bob = Turns(), Kernel(), Client(), Client()
+    ann.descriptor = 7
+    add(kernel.gatherer(loop), Payload("a"), ann, bob)
+    loop.turn()
+    frame = Payload("a").frame(PLAIN)
+    assert (kernel.sent, ann.writes, bob.writes) == ([(7, frame)], [], [frame])
+    assert (ann.written, bob.written) == (tally(1, 1), tally(1, 1))
+
+
+@pytest.mark.parametrize("space", [0, 1, 4])
+def test_what_a_descriptor_does_not_take_goes_the_other_way(space: int) -> None:
+    loop, kernel, ann = Turns(), Kernel(), Client()
+    ann.descriptor, kernel.space = 7, space
+    add(kernel.gatherer(loop), Payload("hello"), ann)
+    loop.turn()
+    frame = Payload("hello").frame(PLAIN)
+    assert (kernel.sent, ann.writes, ann.errors) == ([(7, frame[:space])], [frame[space:]], [])
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), BrokenPipeError(), OSError(9, "bad file descriptor")])
+def test_what_a_descriptor_refuses_goes_the_other_way(error: OSError) -> None:
+    loop, kernel, ann = Turns(), Kernel(), Client()
+    ann.descriptor, kernel.error = 7, error
+    add(kernel.gatherer(loop), Payload("hello"), ann)
+    loop.turn()
+    assert (ann.writes, ann.errors) == ([Payload("hello").frame(PLAIN)], [])
+
+
+def test_where_nothing_may_write_to_descriptors_all_go_the_other_way() -> None:
+    loop, kernel, ann = Turns(), Kernel(), Client()
+    ann.descriptor, kernel.free = 7, False
+    gatherer = kernel.gatherer(loop)
+    add(gatherer, Payload("a"), ann)
+    loop.turn()
+    assert (kernel.sent, ann.received) == ([], [[b"a"]])
+    kernel.free = True
+    add(gatherer, Payload("b"), ann)
+    loop.turn()
+    assert (kernel.sent, ann.received) == ([(7, Payload("b").frame(PLAIN))], [[b"a"]])
+
+
+def test_an_early_write_never_goes_to_a_descriptor() -> None:
+    kernel, ann = Kernel(), Client()
+    ann.descriptor = 7
+    add(kernel.gatherer(Turns()), Payload("a"), ann)
+    write_batch(ann)
+    assert (kernel.sent, ann.received) == ([], [[b"a"]])

@@ -29,13 +29,13 @@ def client_of(server: FakeServer) -> FrameClient:
 async def test_broadcasts_gather_while_the_server_has_space() -> None:
     server = FakeServer()
     link = await piped_link(server)
-    assert link.writer.pipe is link.transport.pipe is not None
+    assert link.writer.recipient.pipe is link.transport.pipe is not None
     server.wire.fill()
-    assert link.writer.pipe is None
+    assert link.writer.recipient.pipe is None
     server.wire.resume()
-    assert link.writer.pipe is not None
+    assert link.writer.recipient.pipe is not None
     await finished(link)
-    assert link.writer.pipe is None
+    assert link.writer.recipient.pipe is None
 
 
 async def test_before_it_is_open_nobody_gathers() -> None:
@@ -43,7 +43,7 @@ async def test_before_it_is_open_nobody_gathers() -> None:
     link = await piped_link(server)
     link.writer.refuse()
     client_of(server).resumed()
-    assert (link.writer.pipe, link.deliver(HELLO, Overflow.CLOSE)) == (None, None)
+    assert (link.writer.recipient.pipe, link.deliver(HELLO, Overflow.CLOSE)) == (None, None)
     await finished(link)
 
 
@@ -172,7 +172,7 @@ async def test_what_could_not_be_written_leaves_the_reader_time_to_say_why() -> 
     assert link.deliver(HELLO, Overflow.CLOSE) is not None
     server.wire.error = OSError("reset")
     await turns(2)
-    assert (link.disconnect, link.writer.pipe, link.deliver(HELLO, Overflow.CLOSE)) == (None, None, None)
+    assert (link.disconnect, link.writer.recipient.pipe, link.deliver(HELLO, Overflow.CLOSE)) == (None, None, None)
     server.wire.reset()
     await eventually(lambda: link.disconnect is not None)
     assert ending(link) == (DisconnectReason.CLIENT, 1006)

@@ -95,7 +95,7 @@ class Crowd:
         for member in self.members:
             member.resume()
         for member in self.members:
-            await member.connection.writer.join()
+            await member.connection.link.writer.join()
         await turns()
 
     async def finish(self) -> None:

@@ -68,17 +68,17 @@ async def piped() -> AsyncIterator[Make]:
 async def test_broadcasts_may_gather_while_messages_are_taken_and_nothing_is_in_flight(piped: Make) -> None:
     one = await piped()
     writer = one.writer
-    assert (writer.pipe, writer.direct) == (one.transport, None)
+    assert (writer.recipient.pipe, writer.recipient.direct) == (one.transport, None)
     one.server.wire.fill()
-    assert writer.pipe is None
+    assert writer.recipient.pipe is None
     one.server.wire.resume()
-    assert writer.pipe is one.transport
+    assert writer.recipient.pipe is one.transport
     writer.refuse()
-    assert writer.pipe is None
+    assert writer.recipient.pipe is None
     writer.admit()
-    assert writer.pipe is one.transport
+    assert writer.recipient.pipe is one.transport
     writer.stop()
-    assert writer.pipe is None
+    assert writer.recipient.pipe is None
 
 
 async def test_before_messages_are_taken_nobody_gathers() -> None:
@@ -87,13 +87,13 @@ async def test_before_messages_are_taken_nobody_gathers() -> None:
     link.writer.refuse()
     server.wire.fill()
     server.wire.resume()
-    assert link.writer.pipe is None
+    assert link.writer.recipient.pipe is None
     await finished(link)
 
 
 async def test_a_transport_without_a_pipe_has_none() -> None:
     link = make_link(FakeTransport())
-    assert link.writer.pipe is None
+    assert link.writer.recipient.pipe is None
     await finished(link)
 
 
@@ -104,10 +104,10 @@ async def test_what_waits_in_the_queue_keeps_later_messages_from_being_gathered(
         assert one.give(size) is Offer.ACCEPTED
     await turns()
     one.server.wire.resume()
-    assert one.writer.pipe is None  # there is space, but the queue goes first
+    assert one.writer.recipient.pipe is None  # there is space, but the queue goes first
     assert one.give(3) is Offer.ACCEPTED
     await one.writer.join()
-    assert one.writer.pipe is one.transport
+    assert one.writer.recipient.pipe is one.transport
     one.give(4)
     await turns(1)
     assert one.server.wire.received.endswith(b"".join(Payload("x" * size).frame(0) for size in (1, 2, 3, 4)))
@@ -351,7 +351,7 @@ async def test_a_message_that_waited_and_could_not_be_written_ends_its_writer(pi
     async with asyncio.timeout(SOON):
         await one.writer.join()
     await turns()
-    assert (one.writer.idle, one.writer.accepting, one.writer.pipe, one.transport.batch) == (
+    assert (one.writer.idle, one.writer.accepting, one.writer.recipient.pipe, one.transport.batch) == (
         True,
         False,
         None,

@@ -8,6 +8,8 @@ from fastapi_rooms.frames import PLAIN
 from fastapi_rooms.gather import Gatherer, WriteFrames, write_batch
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import FrameServer, Gone, PipeOwner
+from fastapi_rooms.tally import bytes_in, messages_in
+from fastapi_rooms.transports.direct import NONE, find_descriptor
 from fastapi_rooms.transports.stepping import step
 from fastapi_rooms.transports.websocket import WebSocketTransport
 
@@ -31,11 +33,13 @@ class GatheredTransport:
 
     __slots__ = (
         "_buffer_bytes",
+        "_descriptor",
         "_open",
         "_owner",
         "_server",
         "_websocket",
         "batch",
+        "descriptor",
         "direct",
         "gatherer",
         "pipe",
@@ -44,7 +48,6 @@ class GatheredTransport:
         "window_bits",
         "write_frames",
         "written",
-        "written_bytes",
     )
 
     def __init__(
@@ -63,8 +66,9 @@ class GatheredTransport:
         self._open = False
         self.window_bits = PLAIN
         self.write_frames: WriteFrames = _not_yet
+        self._descriptor = NONE
+        self.descriptor = NONE
         self.written = 0
-        self.written_bytes = 0
         self.batch: Batch | None = None
         self.ready = False
         self.direct = None
@@ -93,12 +97,12 @@ class GatheredTransport:
     @property
     def sent(self) -> int:
         """Messages taken so far."""
-        return self.written + (0 if self.batch is None else self.batch.count)
+        return messages_in(self._taken)
 
     @property
     def sent_bytes(self) -> int:
         """Their size."""
-        return self.written_bytes + (0 if self.batch is None else self.batch.size)
+        return bytes_in(self._taken)
 
     def unsent(self) -> int:
         """Bytes gathered, and bytes in the server's buffer; see `Pipe.unsent`."""
@@ -130,7 +134,11 @@ class GatheredTransport:
         self.window_bits = self._server.window_bits
         self._open = self._server.attach(self)
         if self._open:
-            self._server.transport.set_write_buffer_limits(high=self._buffer_bytes)
+            self._descriptor = find_descriptor(self._server.transport)
+            # With no buffer at all we are paused whenever something waits there: what is written to the descriptor
+            # while we are not comes after all that the transport took.
+            high = self._buffer_bytes if self._descriptor == NONE else 0
+            self._server.transport.set_write_buffer_limits(high=high)
         self._set_ready(ready=self._open and self._server.writable.is_set())
 
     def retire(self) -> None:
@@ -159,7 +167,7 @@ class GatheredTransport:
 
     def ended(self) -> None:
         """No frames can be written any more; what was gathered was taken, as the server's buffer would have."""
-        self.written, self.written_bytes = self.sent, self.sent_bytes
+        self.written = self._taken
         self._open = False
         self.batch = None
         self._set_ready(ready=False)
@@ -185,8 +193,13 @@ class GatheredTransport:
             raise ConnectionResetError("the connection takes no messages any more")
         self.add(payload)
 
+    @property
+    def _taken(self) -> int:
+        return self.written if self.batch is None else self.written + self.batch.tally
+
     def _set_ready(self, *, ready: bool) -> None:
         self.ready = ready
+        self.descriptor = self._descriptor if ready else NONE
         if self._owner is not None:
             self._owner.pipe_changed()
 
