@@ -28,7 +28,7 @@ _STEPS = (
     ("starlette/", "Starlette"),
     ("benchmarks/apps/", "the application's loop"),
 )
-_WRITES = ("transport.write(", "write_frames(")
+_WRITES = ("transport.write(", "write_frames(", "send(client.descriptor")
 _READS = frozenset({"data_received", "receive", "handle_events", "receive_data", "parse"})
 
 
@@ -38,7 +38,8 @@ def start() -> None:
 
     def sample(_number: int, frame: FrameType | None) -> None:
         if frame is not None:
-            counts[frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno] += 1
+            line = frame.f_lineno or frame.f_code.co_firstlineno  # some instructions have no line
+            counts[frame.f_code.co_filename, frame.f_code.co_name, line] += 1
 
     def write(_number: int, _frame: FrameType | None) -> None:
         steps: Counter[str] = Counter()
