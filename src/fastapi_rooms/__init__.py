@@ -23,7 +23,8 @@ from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
-from fastapi_rooms.rooms import Member, Room, RoomManager
+from fastapi_rooms.room import Count, Member, Members, Room
+from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped
 from fastapi_rooms.session import Session
 from fastapi_rooms.statistics import ConnectionStatistics, Drops, ManagerStatistics
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionManager",
     "ConnectionRefused",
     "ConnectionStatistics",
+    "Count",
     "Delivery",
     "Disconnect",
     "DisconnectReason",
@@ -50,6 +52,7 @@ __all__ = [
     "Limits",
     "ManagerStatistics",
     "Member",
+    "Members",
     "MessageTooLarge",
     "MissingExtra",
     "NotConnected",

@@ -11,6 +11,9 @@ RoomsError
 ├── MessageTooLarge (ValueError)           a message that no queue of this manager can hold
 ├── UnencodableMessage (TypeError)         not text, bytes, a model or JSON-able
 ├── InvalidMessage (ValueError)            what a client sent is not what was asked for
+├── BrokerError                            a broker failed
+│   ├── BrokerUnavailable                  it is out of reach, or did not take a message in time
+│   └── BrokerOverflow                     it brought messages faster than this process takes them
 ├── HookTimeout (TimeoutError)             a hook was still running after `hook_timeout`
 └── AuthenticationError                    no identity: see `fastapi_rooms.auth`
     ├── MissingToken
@@ -297,3 +300,31 @@ class InsufficientScope(AuthenticationError):
 
     status = 403
     code = CloseCode.FORBIDDEN
+
+
+class BrokerError(RoomsError):
+    """A broker failed."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker is out of reach, or did not take a message in time.
+
+    Attributes:
+        maybe_published: Whether the message may have been taken all the same.
+    """
+
+    def __init__(self, message: str, *, maybe_published: bool = False) -> None:
+        self.maybe_published = maybe_published
+        super().__init__(message)
+
+
+class BrokerOverflow(BrokerError):
+    """Messages came through the broker faster than this process takes them; the connection is made anew.
+
+    Attributes:
+        waiting: Messages that waited.
+    """
+
+    def __init__(self, *, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(f"{waiting} messages from the broker waited: this process does not keep up with them")

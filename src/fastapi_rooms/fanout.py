@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi_rooms.batch import Batch
 from fastapi_rooms.connection import Connection
@@ -19,15 +19,20 @@ Exclude = Connection[Any] | Iterable[Connection[Any]]
 class Delivery:
     """What became of one message among this process's recipients.
 
+    The three numbers are `None` where a broker delivers the message: that is later, here too.
+
     Attributes:
         queued: Connections whose send queue, or whose server, took it.
         dropped: Connections whose overflow policy dropped it, or whose server refused it: the client just left.
         closed: Slow consumers that it closed.
+        scope: "cluster": a broker has taken it for every process. "local": it was delivered in this process alone,
+            since there is no broker, or it is out of reach.
     """
 
-    queued: int = 0
-    dropped: int = 0
-    closed: int = 0
+    queued: int | None = 0
+    dropped: int | None = 0
+    closed: int | None = 0
+    scope: Literal["local", "cluster"] = "local"
 
 
 _NOBODYS: Final = Batch([], size=0)

@@ -224,13 +224,16 @@ class ManagerHost(Generic[UserT]):
         if not self.sessions:
             self._empty.set()
 
-    def check_loop(self) -> None:
+    def check_loop(self, *, even_if_empty: bool = False) -> None:
         """Refuse to deliver from another event loop, or thread, than the connections'.
+
+        Args:
+            even_if_empty: Refuse where there are no connections too, since something else lives on the loop.
 
         Raises:
             WrongEventLoop: There are connections, and they live elsewhere.
         """
-        if self.registry and asyncio.get_running_loop() is not self.loop:
+        if (self.registry or even_if_empty) and asyncio.get_running_loop() is not self.loop:
             raise WrongEventLoop(
                 "the manager's connections live on another event loop: from a thread use "
                 "broadcast_from_thread(...); with Starlette's TestClient open all sockets inside "

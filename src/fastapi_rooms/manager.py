@@ -364,6 +364,27 @@ class ConnectionManager(Hooks[UserT, MessageT]):
     ) -> Delivery:
         payload = Payload.of(message)
         check_size(payload, self.queue)
+        return await self._fan_out(
+            recipients,
+            payload,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            overflow=overflow,
+            scope=scope,
+        )
+
+    async def _fan_out(
+        self,
+        recipients: Iterable[Connection[UserT]],
+        payload: Payload,
+        *,
+        exclude: Exclude,
+        exclude_users: str | Collection[str],
+        key: str | None,
+        overflow: Overflow | None,
+        scope: str | None,
+    ) -> Delivery:
         self._host.check_loop()
         delivery, pause = fan_out(
             recipients,

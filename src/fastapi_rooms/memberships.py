@@ -53,6 +53,26 @@ class RoomHooks(Protocol):
         ...
 
 
+class Reach(Protocol):
+    """What more it takes to be reached from other processes: a `Clustered` manager's channels."""
+
+    async def hold_user(self, user_id: str) -> None:
+        """The user is about to have a connection here; returns when what is sent to the user is heard."""
+        ...
+
+    async def hold_room(self, room: str) -> None:
+        """The room has, or is about to have, a member here; returns when what is sent there is heard."""
+        ...
+
+    def release_user(self, user_id: str) -> None:
+        """The user may have no connection here any more."""
+        ...
+
+    def release_room(self, room: str) -> None:
+        """The room may have no member here any more."""
+        ...
+
+
 class _Stay:
     """The note of a membership whose `on_join` has not ended yet; a settled one needs none.
 
@@ -75,6 +95,9 @@ class Memberships:
         host: The manager's host.
         hooks: The manager itself.
         watch_rooms: Whether `on_room_active` or `on_room_idle` is overridden; if not, rooms cost nothing.
+
+    Attributes:
+        reach: Who sees to it that other processes reach the rooms; `None`: there are none.
     """
 
     def __init__(self, host: ManagerHost[Any], hooks: RoomHooks, *, watch_rooms: bool) -> None:
@@ -83,16 +106,19 @@ class Memberships:
         self._watch_rooms = watch_rooms
         self._activities: dict[str, Activity] = {}
         self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.reach: Reach | None = None
 
     async def before_accept(self, session: Session[Any]) -> None:
         """Authorize the room given to `connect`; refuse with 403, or as `authorize` says."""
         if session.room is None:
+            await self._hold(session)
             return
         refused = await self._refused(session.connection, session.room)
         if isinstance(refused, HTTPException):
             raise refusal(session.websocket, refused.status_code, refused.detail, headers=refused.headers)
         if refused is not None:
             raise refusal(session.websocket, 403, "not allowed in this room")
+        await self._hold(session)
 
     async def after_authentication(self, session: Session[Any]) -> None:
         """Authorize the room given to `connect`, now that the user is known; refuse with 4507."""
@@ -102,6 +128,8 @@ class Memberships:
                 end = expected_end(refused)
                 code = CloseCode.FORBIDDEN if end is None else end.code
                 session.link.shut(DisconnectReason.FORBIDDEN, code, "not allowed in this room")
+                return
+        await self._hold(session)
 
     def accepted(self, session: Session[Any]) -> None:
         """Make the connection a member of the room given to `connect`, before anything else is awaited."""
@@ -123,6 +151,11 @@ class Memberships:
         for room, note in session.rooms.items():
             within = None if deadline is None else max(0.0, deadline - loop.time())
             await self._after_leave(session.connection, room, note, within)
+        if self.reach is not None:
+            if session.room is not None:
+                self.reach.release_room(session.room)  # it may have ended before it was a member
+            if session.connection.user_id is not None:
+                self.reach.release_user(session.connection.user_id)
 
     async def join(self, connection: Connection[Any], room: str) -> Joined:
         """Authorize and join; see `RoomManager.join`."""
@@ -148,22 +181,36 @@ class Memberships:
 
     async def leave(self, connection: Connection[Any], room: str) -> bool:
         """Leave and run `on_leave`; see `RoomManager.leave`."""
+        leaving = self.start_leaving(connection, room)
+        if leaving is None:
+            return False
+        if inside_hook_of() is None:  # a hook would wait for itself, or for others' hooks within its own time
+            await asyncio.shield(leaving)
+        return True
+
+    def start_leaving(self, connection: Connection[Any], room: str) -> "asyncio.Task[None] | None":
+        """Leave at once, and run `on_leave` in a task; `None` where the connection was no member."""
         note = self._note(connection, room)
         session = self._host.sessions.get(connection)
         if session is None or not self._host.registry.leave(connection, room):
-            return False
+            return None
         leaving = session.run_beside(self._after_leave(connection, room, note))
         place = (connection.id, room)
         self._leaving[place] = leaving
         leaving.add_done_callback(lambda done: self._left(place, done))
-        if inside_hook_of() is None:  # a hook would wait for itself, or for others' hooks within its own time
-            await asyncio.shield(leaving)
-        return True
+        return leaving
 
     def reset(self) -> None:
         """Forget what belongs to an event loop that is gone."""
         self._activities.clear()
         self._leaving.clear()
+
+    async def _hold(self, session: Session[Any]) -> None:
+        if self.reach is not None:
+            if session.connection.user_id is not None:
+                await self.reach.hold_user(session.connection.user_id)
+            if session.room is not None:
+                await self.reach.hold_room(session.room)
 
     async def _refused(self, connection: Connection[Any], room: str) -> Exception | None:
         if not isinstance(room, str):
@@ -192,6 +239,8 @@ class Memberships:
     async def _enter(self, connection: Connection[Any], room: str, stay: _Stay) -> bool:
         """Run the hooks of joining; whether the connection is still a member after them."""
         try:
+            if self.reach is not None:
+                await self.reach.hold_room(room)
             leaving = self._leaving.get((connection.id, room))
             if leaving is not None and inside_hook_of() != connection.id:
                 await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`
@@ -225,6 +274,8 @@ class Memberships:
         if not isinstance(note, _Stay) or note.began:
             hook = partial(self._hooks.on_leave, connection, room)
             await self._host.runner.run(connection, "on_leave", hook, within=within)
+        if self.reach is not None:
+            self.reach.release_room(room)
         activity = self._activities.get(room)
         if activity is not None:
             await activity.leave(self._room_hook(connection, "on_room_idle", room, self._hooks.on_room_idle))

@@ -1,36 +1,29 @@
-"""`RoomManager`: rooms on top of connections, and `Room`, a handle on one of them."""
+"""`RoomManager`: rooms on top of connections."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Generic
 
 from starlette.websockets import WebSocket
 
+from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.closing import check_close_code
+from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.connection import Connection
-from fastapi_rooms.errors import DisconnectReason
+from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason
 from fastapi_rooms.fanout import Delivery, Exclude
 from fastapi_rooms.hooks import MessageT, UserT
 from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
 from fastapi_rooms.memberships import Joined, Memberships
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
+from fastapi_rooms.room import Count, Member, Members, Room
+from fastapi_rooms.send_queue import check_size
 from fastapi_rooms.session import Session
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One member of a room, wherever it is connected.
-
-    Attributes:
-        connection_id: The `id` of the connection.
-        user_id: Whose it is, or `None`.
-    """
-
-    connection_id: str
-    user_id: str | None
+from fastapi_rooms.workers import several_workers
 
 
 class RoomManager(ConnectionManager[UserT, MessageT]):
@@ -39,7 +32,21 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
     A connection may be in several rooms. A room exists while it has a member; nothing is kept of an empty one,
     and a million memberships cost the same for each operation as a thousand. For one connection the hooks run
     in order: `on_connect`, `on_join` for each room, messages, `on_leave` for each room, `on_disconnect`.
+
+    With a broker the rooms span processes: whatever is sent to a room, a user or everyone reaches their
+    connections everywhere, at most once, in the order in which one process sent it. While the broker is out of
+    reach, in this process alone. A manager with a broker needs its `lifespan`.
+
+    Args:
+        queue: See `ConnectionManager`.
+        overflow: See there.
+        limits: See there.
+        rate_limit: See there.
+        heartbeat: See there.
+        broker: What carries messages between processes. `None`: there is only this one.
     """
+
+    broker: Broker | None = None
 
     def __init__(
         self,
@@ -49,6 +56,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         limits: Limits | Unset = UNSET,
         rate_limit: RateLimit | Unset | None = UNSET,
         heartbeat: Heartbeat | Unset | None = UNSET,
+        broker: Broker | Unset | None = UNSET,
     ) -> None:
         super().__init__(queue=queue, overflow=overflow, limits=limits, rate_limit=rate_limit, heartbeat=heartbeat)
         kind = type(self)
@@ -58,6 +66,11 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         )
         self._memberships = Memberships(self._host, self, watch_rooms=watch_rooms)
         self._host.extension = self._memberships
+        self.broker = self.broker if isinstance(broker, Unset) else broker
+        self._clustered: Clustered | None = None
+        if self.broker is not None:
+            self._clustered = Clustered(self, self._deliver_here, self._host, self._memberships, self.broker)
+            self._memberships.reach = self._clustered
 
     async def authorize(self, connection: Connection[UserT], room: str) -> bool:
         """Whether the connection may join; asked before every join. By default: yes.
@@ -79,6 +92,18 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
 
     async def on_room_idle(self, room: str) -> None:
         """The room's last member is gone. Never overlaps `on_room_active` of the same room."""
+
+    async def on_broker_lost(self, error: Exception) -> None:
+        """The broker is out of reach, once per outage. Messages reach this process alone until it is restored."""
+
+    async def on_broker_restored(self) -> None:
+        """The broker is back, or there at last, and what others send is heard again."""
+
+    async def on_continuity_lost(self, room: str) -> None:
+        """After an outage, for each room with a member here: messages from other processes may be missing.
+
+        The place to tell the page to load its state anew.
+        """
 
     def room_policy(self, room: str) -> RoomPolicy | None:
         """How this room differs from the manager; `None`, the default: not at all.
@@ -103,6 +128,25 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
     def count_here(self, room: str) -> int:
         """How many members a room has in this process; O(1)."""
         return self._host.registry.count_in_room(room)
+
+    async def members(self, room: str) -> Members:
+        """See `Room.members`."""
+        here = [Member(connection_id=one.id, user_id=one.user_id) for one in self.members_here(room)]
+        if self._clustered is None:
+            return Members(here)
+        others, missing = await self._clustered.members(room)
+        members = Members([*here, *(Member(connection_id=one, user_id=user) for one, user in others)])
+        members.missing = missing
+        return members
+
+    async def count(self, room: str) -> Count:
+        """See `Room.count`."""
+        if self._clustered is None:
+            return Count(self.count_here(room))
+        others, missing = await self._clustered.count(room)
+        count = Count(self.count_here(room) + others)
+        count.missing = missing
+        return count
 
     def connect(
         self,
@@ -131,6 +175,9 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         Raises:
             ConnectionRefused: `authorize` refused (403), or as there.
         """
+        self._check_processes()
+        if self._clustered is not None:
+            self._clustered.check_started()
         return self._session(
             websocket,
             user=user,
@@ -200,7 +247,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
 
         Args:
             message: See `ConnectionManager.broadcast`, as for all other arguments.
-            room: To whom. Omitted: every connection here. An explicit `None` is a `TypeError`: it would turn a
+            room: To whom. Omitted: every connection. An explicit `None` is a `TypeError`: it would turn a
                 missing room name into a message to everyone.
             exclude: See there.
             exclude_users: See there.
@@ -210,20 +257,10 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
             TypeError: `room` is not a `str`.
         """
         if isinstance(room, Unset):
-            return await super().broadcast(message, exclude=exclude, exclude_users=exclude_users, key=key)
+            return await self._send(message, exclude=exclude, exclude_users=exclude_users, key=key)
         if not isinstance(room, str):
             raise TypeError(f"broadcast(room={room!r}): omit room to reach everyone, or give a room's name")
-        policy = self.room_policy(room)
-        own = None if policy is None else policy.overflow
-        return await self._deliver(
-            self._host.registry.in_room(room),
-            message,
-            exclude=exclude,
-            exclude_users=exclude_users,
-            key=key,
-            overflow=own,
-            scope=None if own is None else room,
-        )
+        return await self._send(message, room=room, exclude=exclude, exclude_users=exclude_users, key=key)
 
     def broadcast_from_thread(
         self,
@@ -240,7 +277,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         return self._from_thread(call, timeout)
 
     async def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> int:
-        """End all memberships of a room here, with `on_leave` for each.
+        """End all memberships of a room, in every process, with `on_leave` for each.
 
         Args:
             room: Which.
@@ -248,72 +285,121 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
             reason: For those that are closed.
 
         Returns:
-            How many members it had.
+            How many members it had here.
 
         Raises:
             ConfigurationError: The code may not be sent.
         """
+        if code is not None:
+            check_close_code(code)
+        if self._clustered is not None:
+            return await self._clustered.close_room(room, code=code, reason=reason)
         members = self._host.registry.in_room(room)
         if code is None:
             await asyncio.gather(*(self.leave(connection, room) for connection in members))
         else:
-            check_close_code(code)
             for connection in members:
                 connection.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
             await asyncio.gather(*(connection.link.closed() for connection in members))
         return len(members)
 
+    async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> Delivery:
+        """Send one message to all connections of one user, in every process, as `broadcast` does."""
+        return await self._send(message, user=str(user_id), key=key)
 
-class Room(Generic[UserT]):
-    """A light handle on one room of a manager.
+    async def disconnect_user(
+        self, user_id: str, *, code: int = CloseCode.FORBIDDEN, reason: str = "signed out"
+    ) -> int:
+        """As `ConnectionManager.disconnect_user`, in every process.
 
-    Attributes:
-        name: The room's name.
-    """
+        Returns:
+            How many were closed here. With a broker their close frames may still be on their way.
+        """
+        if self._clustered is None:
+            return await super().disconnect_user(user_id, code=code, reason=reason)
+        check_close_code(code)
+        return await self._clustered.disconnect_user(str(user_id), code=code, reason=reason)
 
-    __slots__ = ("_manager", "name")
+    def health(self) -> BrokerHealth | None:
+        """How the broker is; `None` where there is none.
 
-    def __init__(self, manager: RoomManager[UserT, Any], name: str) -> None:
-        self._manager = manager
-        self.name = name
+        Raises:
+            ConfigurationError: There is one, and `lifespan` does not run.
+        """
+        return None if self._clustered is None else self._clustered.health()
 
-    def __repr__(self) -> str:
-        return f"<Room {self.name!r}: {len(self.connections)} connections here>"
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """As `ConnectionManager.lifespan`; connects to the broker, and lets go of it after the last connection.
 
-    @property
-    def connections(self) -> tuple[Connection[UserT], ...]:
-        """A snapshot of the members in this process, in the order of joining."""
-        return self._manager.members_here(self.name)
+        A broker that is out of reach keeps the app from nothing: it is said, and tried again.
 
-    async def members(self) -> tuple[Member, ...]:
-        """The members everywhere."""
-        return tuple(Member(connection_id=one.id, user_id=one.user_id) for one in self.connections)
+        Raises:
+            ConfigurationError: The server runs several workers, and there is no broker to join them.
+        """
+        self._check_processes()
+        try:
+            async with super().lifespan(app):
+                if self._clustered is not None:
+                    await self._clustered.start()
+                yield
+        finally:
+            if self._clustered is not None:
+                await self._clustered.stop()
 
-    async def count(self) -> int:
-        """How many members there are everywhere."""
-        return self._manager.count_here(self.name)
+    def _check_processes(self) -> None:
+        workers = None if self.broker is not None and self.broker.shared else several_workers()
+        if workers is not None:
+            raise ConfigurationError(
+                f"{workers}, and this RoomManager's rooms are in the memory of one: members in different workers "
+                "would not hear each other. Give it a broker, RoomManager(broker=broker_from_url('redis://...')), "
+                "or run one worker; broker=MemoryBroker(per_process=True) says that each worker has its own rooms"
+            )
 
-    async def broadcast(
+    async def _send(
         self,
         message: object,
         *,
+        room: str | None = None,
+        user: str | None = None,
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
     ) -> Delivery:
-        """Send one message to the members; see `RoomManager.broadcast`."""
-        return await self._manager.broadcast(
-            message, room=self.name, exclude=exclude, exclude_users=exclude_users, key=key
+        payload = Payload.of(message)
+        check_size(payload, self.queue)
+        send = self._deliver_here
+        if self._clustered is not None:
+            self._clustered.check_started()
+            self._host.check_loop(even_if_empty=True)
+            send = self._clustered.broadcast
+        return await send(payload, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key)
+
+    async def _deliver_here(
+        self,
+        payload: Payload,
+        *,
+        room: str | None,
+        user: str | None,
+        exclude: Exclude,
+        exclude_users: str | Collection[str],
+        key: str | None,
+    ) -> Delivery:
+        registry = self._host.registry
+        recipients: Iterable[Connection[UserT]] = registry
+        overflow = None
+        if room is not None:
+            recipients = registry.in_room(room)
+            policy = self.room_policy(room)
+            overflow = None if policy is None else policy.overflow
+        elif user is not None:
+            recipients = registry.of_user(user)
+        return await self._fan_out(
+            recipients,
+            payload,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            overflow=overflow,
+            scope=None if overflow is None else room,
         )
-
-    async def join(self, connection: Connection[UserT]) -> Joined:
-        """Make a connection a member; see `RoomManager.join`."""
-        return await self._manager.join(connection, self.name)
-
-    async def leave(self, connection: Connection[UserT]) -> bool:
-        """End a membership; see `RoomManager.leave`."""
-        return await self._manager.leave(connection, self.name)
-
-    async def close(self, *, code: int | None = None, reason: str = "") -> int:
-        """End all memberships; see `RoomManager.close_room`."""
-        return await self._manager.close_room(self.name, code=code, reason=reason)

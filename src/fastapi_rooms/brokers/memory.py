@@ -1,0 +1,82 @@
+"""The broker of one process: managers that share it hear each other."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi_rooms.brokers.interface import BrokerTimings
+from fastapi_rooms.channels import Channels
+from fastapi_rooms.errors import BrokerOverflow
+
+_MOST_WAITING: Final = 10_000
+"""Messages that may wait for one manager; one more ends its connection."""
+
+
+class MemoryBroker:
+    """Carries messages between the managers of one process that were given the same one.
+
+    One order for everyone: a message is in every inbox before the next one is published.
+
+    Args:
+        prefix: See `Broker`.
+        timings: See `BrokerTimings`.
+        per_process: Where several workers serve one app, each has a broker of its own, and its rooms for itself.
+            `False` (default): that is refused with an error; `True`: it is what you want.
+    """
+
+    def __init__(
+        self, *, prefix: str = "rooms", timings: BrokerTimings | None = None, per_process: bool = False
+    ) -> None:
+        Channels(prefix)
+        self.prefix = prefix
+        self.timings = timings or BrokerTimings()
+        self.shared = per_process
+        self.message_bytes = None
+        self._listeners: dict[str, dict[_MemoryConnection, None]] = {}
+
+    def __str__(self) -> str:
+        return "memory"
+
+    async def connect(self) -> "_MemoryConnection":
+        """Always succeeds."""
+        return _MemoryConnection(self._listeners)
+
+
+class _MemoryConnection:
+    def __init__(self, listeners: "dict[str, dict[_MemoryConnection, None]]") -> None:
+        self._listeners = listeners
+        self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_WAITING)
+        self._channels: set[str] = set()
+        self._overflowed = asyncio.Event()
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        for channel in channels:
+            self._channels.add(channel)
+            self._listeners.setdefault(channel, {})[self] = None
+
+    async def unsubscribe(self, channels: Sequence[str]) -> None:
+        for channel in channels:
+            self._channels.discard(channel)
+            listeners = self._listeners.get(channel, {})
+            listeners.pop(self, None)
+            if not listeners:
+                self._listeners.pop(channel, None)
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        for channel, data in messages:
+            for listener in tuple(self._listeners.get(channel, ())):
+                listener.put(channel, data)
+
+    def put(self, channel: str, data: bytes) -> None:
+        try:
+            self._inbox.put_nowait((channel, data))
+        except asyncio.QueueFull:
+            self._overflowed.set()
+
+    async def receive(self) -> tuple[str, bytes]:
+        if self._overflowed.is_set():
+            raise BrokerOverflow(waiting=_MOST_WAITING)
+        return await self._inbox.get()
+
+    async def close(self) -> None:
+        await self.unsubscribe(tuple(self._channels))

@@ -1,0 +1,368 @@
+"""NATS: core publish and subscribe, with nats-py."""
+
+import asyncio
+import importlib.util
+import math
+import random
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from fastapi_rooms.brokers.interface import BrokerTimings
+from fastapi_rooms.channels import Channels
+from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, ConfigurationError, MissingExtra
+
+try:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+    from nats.aio.transport import TcpTransport
+    from nats.errors import (
+        ConnectionClosedError,
+        NoServersError,
+        SecureConnWantedError,
+        SlowConsumerError,
+        UnexpectedEOF,
+    )
+except ImportError as error:
+    raise MissingExtra(extra="nats", feature="NatsBroker") from error
+
+_MOST_WAITING: Final = 10_000
+"""Messages that may wait for this process; one more ends the connection."""
+
+_PORT: Final = 4222
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+
+_URL: Final = "write nats://user:password@host:port, user and password percent-encoded"
+
+_CLOSING: Final = 1.0
+"""Seconds for nats-py to end its tasks; nothing is sent meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Where a server is, and who we are there."""
+
+    host: str
+    port: int
+    secure: bool
+    user: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class NatsBroker:
+    """Carries messages through NATS 2.2 or newer, by core publish and subscribe: no JetStream.
+
+    All that one process publishes to a room comes to everyone in that order; what several processes publish at the
+    same time may come to some in another order than to others. NATS keeps nothing: what is published while a
+    process is not connected is lost to it. In a cluster of NATS servers a subscription is confirmed by the server
+    that it was made at, and the others hear of it a moment later: what is published at those in between is missed.
+
+    Attributes:
+        message_bytes: The server's `max_payload`; 1 MiB, the default of NATS, until the first connection.
+
+    Args:
+        servers: A URL, or several of one NATS cluster: `nats://host:4222`, or `tls://` where nothing may be sent
+            unencrypted; `user:password@` or `token@` before the host, percent-encoded. Each attempt to connect
+            tries them all in random order, with an equal share of `BrokerTimings.connect` for each.
+        prefix: See `Broker`.
+        timings: See `BrokerTimings`.
+        tls: How to encrypt, and whom to trust; given, it makes every server a `tls://` one. `None`: as the system
+            does.
+        user_credentials: The path of a credentials file (JWT and NKey seed); read anew at each connection.
+
+    Raises:
+        ConfigurationError: A URL that cannot work, no URL at all, or no such file. No password is in the message.
+        MissingExtra: There are `user_credentials`, but no nkeys package.
+    """
+
+    def __init__(
+        self,
+        servers: str | Sequence[str],
+        *,
+        prefix: str = "rooms",
+        timings: BrokerTimings | None = None,
+        tls: ssl.SSLContext | None = None,
+        user_credentials: str | Path | None = None,
+    ) -> None:
+        Channels(prefix)
+        self.prefix = prefix
+        self.timings = timings or BrokerTimings()
+        self.shared = True
+        self.message_bytes: int | None = 1024 * 1024
+        urls = (servers,) if isinstance(servers, str) else tuple(servers)
+        if not urls:
+            raise ConfigurationError("NatsBroker needs a server")
+        self._servers = tuple(_parsed(url, secure=tls is not None) for url in urls)
+        self._tls = tls
+        self._credentials = _checked(user_credentials)
+
+    def __str__(self) -> str:
+        return f"NATS at {', '.join(map(str, self._servers))}"
+
+    async def connect(self) -> "_NatsConnection":
+        """Connect to one of the servers."""
+        failed: Exception | None = None
+        for server in random.sample(self._servers, len(self._servers)):
+            connection = _NatsConnection(server, timeout=self.timings.publish)
+            try:
+                async with asyncio.timeout(self.timings.connect / len(self._servers)):
+                    self.message_bytes = await connection.open(self._tls, self._credentials, self.timings.connect)
+            except Exception as error:  # noqa: BLE001 - one server's failure is not the others'
+                failed = error
+                await connection.close()
+            except BaseException:
+                await connection.close()
+                raise
+            else:
+                return connection
+        raise failed or BrokerUnavailable(f"{self} is out of reach")
+
+
+class _NatsConnection:
+    """One connection; the first thing that goes wrong with it ends it, and nats-py does not make another."""
+
+    def __init__(self, server: _Server, *, timeout: float) -> None:
+        self._server = server
+        self._timeout = timeout
+        self._client = Client()
+        self._transport = _Transport(self._lose, secure=server.secure)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._inbox: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue(_MOST_WAITING)
+        self._error: Exception | None = None
+        self._refused: Exception | None = None
+        self._closed = asyncio.Event()
+
+    async def open(self, tls: ssl.SSLContext | None, credentials: str | None, timeout: float) -> int:
+        """Connect; returns how long a message may be."""
+        server = self._server
+        user, token = (None, server.user) if server.password is None else (server.user, None)
+        self._client._transport = self._transport
+        try:
+            await self._client.connect(
+                f"nats://{server}",
+                name="fastapi-rooms",
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # even so it tries twice; 0 would be without end
+                reconnect_time_wait=0,
+                connect_timeout=math.ceil(timeout),
+                pending_size=0,  # else a full buffer is waited for in a way that swallows cancellation
+                flusher_queue_size=0,  # the same
+                error_cb=self._failed,
+                closed_cb=self._ended,
+                tls=tls,
+                user=user,
+                password=server.password,
+                token=token,
+                user_credentials=credentials,
+            )
+        except NoServersError as error:
+            raise self._refused or error from None
+        if self._error is not None or not self._client.is_connected:
+            raise self._error or ConnectionClosedError
+        return self._client.max_payload
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        """See `BrokerConnection.subscribe`."""
+        for channel in channels:
+            if channel not in self._subscriptions:
+                self._subscriptions[channel] = await self._client.subscribe(
+                    channel, cb=self._came, pending_msgs_limit=_MOST_WAITING
+                )
+        await self._confirmed()
+
+    async def unsubscribe(self, channels: Sequence[str]) -> None:
+        """See `BrokerConnection.unsubscribe`."""
+        for channel in channels:
+            subscription = self._subscriptions.pop(channel, None)
+            if subscription is not None:
+                await subscription.unsubscribe()
+        await self._confirmed()
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """See `BrokerConnection.publish`."""
+        for channel, data in messages:
+            await self._client.publish(channel, data)
+        await self._confirmed()
+
+    async def receive(self) -> tuple[str, bytes]:
+        """See `BrokerConnection.receive`."""
+        message = None if self._error is not None else await self._inbox.get()
+        if message is None or self._error is not None:
+            raise self._error or ConnectionClosedError
+        return message
+
+    async def close(self) -> None:
+        """See `BrokerConnection.close`."""
+        self._lose(ConnectionClosedError())
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._client.close()
+                await self._closed.wait()
+        except Exception:  # noqa: BLE001 - it is given up in any case
+            return
+
+    async def _confirmed(self) -> None:
+        """Returns when the server has taken what was written before; raises as soon as that cannot be any more."""
+        if self._error is not None:
+            raise self._error
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                await self._flush(deadline)
+        except BaseException as error:
+            # An answer to a ping that nobody waits for would end nats-py's reader, silently.
+            text = f"NATS at {self._server} has not confirmed in time"
+            self._lose(BrokerUnavailable(text, maybe_published=True))
+            if not isinstance(error, Exception):
+                raise
+        if self._error is not None:
+            raise self._error
+
+    async def _flush(self, deadline: asyncio.Timeout) -> None:
+        """Have a ping answered that was written after all commands.
+
+        nats-py writes a ping at once, ahead of commands that its flusher still holds back. The flusher writes in
+        the next turn of the loop; or, where it waits for the socket, before the next ping is answered.
+        """
+        self._deadlines.add(deadline)
+        try:
+            await asyncio.sleep(0)
+            if self._client.pending_data_size:
+                await self._client.flush(math.ceil(self._timeout))
+            await self._client.flush(math.ceil(self._timeout))
+        finally:
+            self._deadlines.discard(deadline)
+
+    async def _came(self, message: Msg) -> None:
+        try:
+            self._inbox.put_nowait((message.subject, message.data))
+        except asyncio.QueueFull:
+            self._lose(BrokerOverflow(waiting=_MOST_WAITING))
+
+    async def _failed(self, error: Exception) -> None:
+        """Whatever nats-py reports: it goes on without what failed, and we do not."""
+        if not self._client.is_connected:
+            self._refused = self._refused or error
+        elif isinstance(error, SlowConsumerError):
+            self._lose(BrokerOverflow(waiting=_MOST_WAITING))
+        else:
+            self._lose(error)
+
+    async def _ended(self) -> None:
+        self._lose(self._client.last_error or ConnectionClosedError())
+        self._closed.set()
+
+    def _lose(self, error: Exception) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        self._transport.close()
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(0)
+        with suppress(asyncio.QueueFull):  # if it is full, nobody waits
+            self._inbox.put_nowait(None)
+
+
+class _Transport(TcpTransport):
+    """What nats-py writes to: says at once that it was lost, and then takes all that nats-py still does to it.
+
+    nats-py's own does not end while a silent peer leaves something unread; and where the peer has reset it,
+    nats-py's reader fails before it has told anybody.
+    """
+
+    def __init__(self, lost: Callable[[Exception], None], *, secure: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # nats-py has left the annotation out
+        self._lost = lost
+        self._secure = secure
+        self._over = False
+
+    def __bool__(self) -> bool:
+        return True  # else nats-py makes one of its own
+
+    def write(self, payload: bytes) -> None:
+        """Write a ping; or, first of all, who we are."""
+        if self._io_writer is None or self._over:
+            return
+        if self._secure and self._io_writer.get_extra_info("ssl_object") is None:
+            raise SecureConnWantedError
+        self._io_writer.write(payload)
+
+    def writelines(self, payload: list[bytes]) -> None:
+        """Write commands."""
+        if self._io_writer is not None and not self._over:
+            self._io_writer.writelines(payload)
+
+    async def drain(self) -> None:
+        """Wait for the socket."""
+        if self._io_writer is None or self._over:
+            return
+        try:
+            await self._io_writer.drain()
+        except OSError as error:
+            self._lost(error)
+
+    async def read(self, buffer_size: int) -> bytes:
+        """Read what has come."""
+        try:
+            data: bytes = await super().read(buffer_size)
+        except OSError as error:
+            self._lost(error)
+            raise
+        if not data:
+            self._lost(UnexpectedEOF())
+        return data
+
+    def close(self) -> None:
+        """Let go of the socket, whatever the peer does."""
+        self._over = True
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
+
+    async def wait_closed(self) -> None:
+        """An aborted socket is closed in the next turn of the loop."""
+        await asyncio.sleep(0)
+
+
+def _parsed(url: str, *, secure: bool) -> _Server:
+    """Where a URL points; what is wrong with one is said without quoting it."""
+    try:
+        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"NatsBroker: a URL without a valid host and port; {_URL}") from None
+    if parts.scheme not in ("nats", "tls"):
+        raise ConfigurationError(f"NatsBroker: a URL that begins neither with nats:// nor with tls://; {_URL}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or not _is_host(parts):
+        raise ConfigurationError(f"NatsBroker: a URL that is not just a server; {_URL}")
+    return _Server(
+        host=parts.hostname or "",
+        port=_PORT if port is None else port,
+        secure=secure or parts.scheme == "tls",
+        user=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+    )
+
+
+def _is_host(parts: SplitResult) -> bool:
+    return _HOST.fullmatch(parts.hostname or "") is not None
+
+
+def _checked(credentials: str | Path | None) -> str | None:
+    if credentials is None:
+        return None
+    if importlib.util.find_spec("nkeys") is None:
+        raise MissingExtra(extra="nats", feature="NatsBroker(user_credentials=...)")
+    if not Path(credentials).is_file():
+        raise ConfigurationError(f"NatsBroker: user_credentials={str(credentials)!r} is not a file")
+    return str(credentials)

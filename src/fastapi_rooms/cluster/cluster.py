@@ -1,0 +1,345 @@
+"""This process and the others that share a broker with it: what is told, what is heard, what is asked."""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fastapi_rooms.brokers.interface import Broker
+from fastapi_rooms.channels import Channels
+from fastapi_rooms.cluster.outbox import Outbox
+from fastapi_rooms.cluster.peers import MOST_QUESTIONS, SILENT_FOR, Peers, Question
+from fastapi_rooms.cluster.subscriptions import Subscriptions
+from fastapi_rooms.cluster.supervisor import Supervisor
+from fastapi_rooms.envelope import ForeignMessage, Header, Kind, seal, unseal
+from fastapi_rooms.errors import BrokerUnavailable, MessageTooLarge
+from fastapi_rooms.tasks import TaskOwner
+
+logger = logging.getLogger("fastapi_rooms")
+
+_REMEMBERED: Final = 10_000
+"""Messages that were delivered here without the broker, whose echo may still come."""
+
+
+class Local(Protocol):
+    """What a cluster asks of the manager in this process. None of it may raise."""
+
+    def occupied(self, channel: str) -> bool:
+        """Whether somebody here needs the channel."""
+        ...
+
+    async def deliver(self, header: Header, body: bytes) -> None:
+        """Do here what it asks for: a message, or control.
+
+        Raises:
+            ForeignMessage: It makes no sense.
+        """
+        ...
+
+    def forget(self, channel: str) -> bool:
+        """The channel has lingered: whether nobody here needs it, so that it is left."""
+        ...
+
+    def answer(self, header: Header) -> bytes:
+        """What this process says to a question."""
+        ...
+
+    def broker_lost(self, error: Exception) -> None:
+        """The broker is out of reach."""
+        ...
+
+    def broker_restored(self) -> None:
+        """It is back, or there for the first time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerHealth:
+    """How a manager's broker is.
+
+    Attributes:
+        broker: Which, without passwords.
+        connected: Whether messages reach other processes, and theirs this one.
+        error: Why not; `None` while it is connected.
+        outages: How often it was lost since the start.
+        channels: Channels that are listened to.
+        peers: Other processes that were heard of lately.
+        foreign: Messages on our channels that were not ours, or of another version: dropped.
+    """
+
+    broker: str
+    connected: bool
+    error: str | None
+    outages: int
+    channels: int
+    peers: int
+    foreign: int
+
+
+class Cluster:
+    """Tells other processes what happens here, and does here what they tell.
+
+    A message is delivered in this process when it comes back from the broker, in the one order that the broker
+    gives to all; unless that cannot be: then at once, and its echo, should one come, is dropped.
+
+    Attributes:
+        process: This one's id: random, new at each start.
+        channels: The manager's.
+        foreign: Messages that were dropped, since they were not ours.
+    """
+
+    def __init__(self, broker: Broker, local: Local) -> None:
+        timings = broker.timings
+        self._broker = broker
+        self._local = local
+        self._tasks = TaskOwner()
+        self._running: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
+        self._questions: dict[int, Question] = {}
+        self._probes: dict[int, asyncio.Event] = {}
+        self._outstanding: dict[int, bool] = {}
+        self._delivered: OrderedDict[int, None] = OrderedDict()
+        self._said_foreign = False
+        self.process = secrets.token_urlsafe(9)
+        self.channels = Channels(broker.prefix)
+        self.foreign = 0
+        self.outbox = Outbox(timeout=timings.publish)
+        self.subscriptions = Subscriptions(wanted=self._wanted, linger=timings.linger, timeout=timings.publish)
+        self.supervisor = Supervisor(broker, self.subscriptions, self.outbox, self)
+        loop = asyncio.get_running_loop()
+        self.peers = Peers(within=SILENT_FOR * timings.probe_interval, clock=loop.time)
+
+    async def start(self) -> None:
+        """Connect, and go on trying if that fails: the first attempt is waited for."""
+        own = (self.channels.everyone, self.channels.process(self.process))
+        for channel in own:
+            await self.subscriptions.hold(channel)
+        self._running = self._tasks.spawn(self.supervisor.run(), name="broker")
+        await self.supervisor.settled.wait()
+
+    async def stop(self) -> None:
+        """Say goodbye, if anybody can hear it, and let go of the broker."""
+        if self.supervisor.connected:
+            try:
+                await self._publish(self.channels.everyone, self.header(Kind.BYE))
+            except BrokerUnavailable as error:
+                logger.debug("nobody heard that this process ends: %r", error)
+        self.subscriptions.stop()
+        if self._running is not None:
+            self._running.cancel()
+        await self._tasks.join(self._broker.timings.publish)
+
+    def header(
+        self,
+        kind: Kind,
+        *,
+        room: str | None = None,
+        user: str | None = None,
+        text: bool = True,
+        exclude: tuple[str, ...] = (),
+        exclude_users: tuple[str, ...] = (),
+        key: str | None = None,
+        code: int | None = None,
+        reason: str = "",
+        question: int | None = None,
+    ) -> Header:
+        """A header with a number of its own."""
+        return Header(
+            kind=kind,
+            process=self.process,
+            number=next(self._numbers),
+            room=room,
+            user=user,
+            text=text,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            code=code,
+            reason=reason,
+            question=question,
+        )
+
+    async def tell(self, header: Header, body: bytes, here: Callable[[], Awaitable[None]]) -> bool:
+        """Have everybody whom it concerns do what it says, this process included.
+
+        Args:
+            header: What, and whom it is for.
+            body: The message.
+            here: Does it in this process, where the broker cannot.
+
+        Returns:
+            Whether the broker took it.
+
+        Raises:
+            MessageTooLarge: It is larger than the broker takes; nobody got it.
+        """
+        channel, data = self._channel_of(header), self._seal(header, body)
+        heard = self.subscriptions.hears(channel)
+        if not heard and self._local.occupied(channel):
+            self._remember(header.number)
+            await here()
+        self._outstanding[header.number] = False
+        try:
+            await self.outbox.publish(channel, data)
+        except BrokerUnavailable as error:
+            if self._outstanding[header.number]:
+                return True  # only the answer is lost: the message itself has come back
+            logger.debug("a message was delivered in this process alone: %s", error)
+            if heard:
+                self._remember(header.number)
+                await here()
+            return False
+        finally:
+            del self._outstanding[header.number]
+        return True
+
+    def hears(self, header: Header) -> bool:
+        """Whether what is told so comes back to this process."""
+        return self.subscriptions.hears(self._channel_of(header))
+
+    async def ask(self, room: str, what: str) -> Question:
+        """Ask all other processes about a room, and wait for their answers as long as `BrokerTimings.answer`."""
+        question = Question(self.peers.now())
+        if not question.missing or len(self._questions) >= MOST_QUESTIONS:
+            return question
+        header = self.header(Kind.ASK, room=room, key=what)
+        self._questions[header.number] = question
+        try:
+            await self._publish(self.channels.everyone, header)
+            await question.wait(self._broker.timings.answer)
+        except BrokerUnavailable as error:
+            logger.debug("nobody was asked: %s", error)
+        finally:
+            del self._questions[header.number]
+        return question
+
+    def health(self) -> BrokerHealth:
+        """How the broker is."""
+        error = self.supervisor.error
+        return BrokerHealth(
+            broker=str(self._broker),
+            connected=self.supervisor.connected,
+            error=None if error is None else f"{type(error).__name__}: {error}",
+            outages=self.supervisor.outages,
+            channels=len(self.subscriptions),
+            peers=len(self.peers.now()),
+            foreign=self.foreign,
+        )
+
+    async def received(self, channel: str, data: bytes) -> None:
+        """A message has come; see `Watcher`."""
+        try:
+            await self._handle(channel, *unseal(data))
+        except ForeignMessage as error:
+            self.foreign += 1
+            if not self._said_foreign:
+                self._said_foreign = True
+                logger.warning("on %s: %s (said once; counted in health())", channel, error)
+
+    async def probe(self) -> None:
+        """Say that this process lives, and hear it; see `Watcher`.
+
+        Raises:
+            TimeoutError: It was not heard in time.
+            BrokerUnavailable: It could not be said.
+        """
+        header = self.header(Kind.ALIVE)
+        heard = self._probes[header.number] = asyncio.Event()
+        try:
+            async with asyncio.timeout(self._broker.timings.probe_timeout):
+                await self._publish(self.channels.everyone, header)
+                await heard.wait()
+        finally:
+            del self._probes[header.number]
+
+    def restored(self) -> None:
+        """See `Watcher`."""
+        self._local.broker_restored()
+
+    def lost(self, error: Exception) -> None:
+        """See `Watcher`."""
+        self._local.broker_lost(error)
+
+    async def _handle(self, channel: str, header: Header, body: bytes) -> None:
+        if channel != self._channel_of(header):
+            raise ForeignMessage
+        ours = header.process == self.process
+        if header.kind is Kind.ALIVE:
+            if not ours:
+                self._met(header)
+            elif header.number in self._probes:
+                self._probes[header.number].set()
+        elif header.kind is Kind.BYE:
+            self.peers.left(header.process)
+        elif header.kind is Kind.ASK:
+            if not ours:
+                self._tasks.spawn(self._answer(header), name="answer")
+        elif header.kind is Kind.ANSWER:
+            question = self._questions.get(header.question or 0)
+            if question is not None:
+                question.answer(header.process, body)
+        else:
+            if ours and self._is_echo(header.number):
+                return
+            await self._local.deliver(header, body)
+
+    async def _answer(self, question: Header) -> None:
+        header = self.header(Kind.ANSWER, question=question.number, user=question.process)
+        try:
+            channel = self.channels.process(question.process)
+            await self.outbox.publish(channel, self._seal(header, self._local.answer(question)))
+        except (BrokerUnavailable, MessageTooLarge) as error:
+            logger.debug("a question was not answered: %s", error)
+
+    def _is_echo(self, number: int) -> bool:
+        """Whether a message of ours was delivered here already; if not, it is now."""
+        if number in self._delivered:
+            del self._delivered[number]
+            return True
+        if number in self._outstanding:
+            self._outstanding[number] = True
+        return False
+
+    def _remember(self, number: int) -> None:
+        self._delivered[number] = None
+        if len(self._delivered) > _REMEMBERED:
+            self._delivered.popitem(last=False)
+
+    def _met(self, header: Header) -> None:
+        if self.peers.saw(header.process):
+            self._tasks.spawn(self._introduce(), name="introduction")
+
+    async def _introduce(self) -> None:
+        """A process has just appeared: it should not have to wait for our next probe to know us."""
+        try:
+            await self._publish(self.channels.everyone, self.header(Kind.ALIVE))
+        except BrokerUnavailable as error:
+            logger.debug("a new process was not greeted: %s", error)
+
+    async def _publish(self, channel: str, header: Header) -> None:
+        await self.outbox.publish(channel, self._seal(header))
+
+    def _seal(self, header: Header, body: bytes = b"") -> bytes:
+        data = seal(header, body)
+        most = self._broker.message_bytes
+        if most is not None and len(data) > most:
+            raise MessageTooLarge(size=len(data), limit=most)
+        return data
+
+    def _channel_of(self, header: Header) -> str:
+        if header.kind is Kind.ANSWER:
+            return self.channels.process(header.user or "")
+        if header.kind in (Kind.ALIVE, Kind.BYE, Kind.ASK):
+            return self.channels.everyone
+        if header.room is not None:
+            return self.channels.room(header.room)
+        return self.channels.everyone if header.user is None else self.channels.user(header.user)
+
+    def _wanted(self, channel: str) -> bool:
+        if channel in (self.channels.everyone, self.channels.process(self.process)):
+            return True
+        return not self._local.forget(channel)

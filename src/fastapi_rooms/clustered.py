@@ -1,0 +1,325 @@
+"""A room manager's part in a cluster: what it hears from other processes, and what it does about it here."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any, Protocol
+
+from fastapi_rooms.brokers.interface import Broker
+from fastapi_rooms.closing import may_be_sent
+from fastapi_rooms.cluster.cluster import BrokerHealth, Cluster
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.envelope import ForeignMessage, Header, Kind, body_of, payload_of
+from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason, MessageTooLarge
+from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.hooks import contained
+from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.memberships import Memberships
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.send_queue import check_size
+
+logger = logging.getLogger("fastapi_rooms")
+
+
+class DeliverHere(Protocol):
+    """Offers a message to the connections in this process that it is for."""
+
+    async def __call__(
+        self,
+        payload: Payload,
+        *,
+        room: str | None,
+        user: str | None,
+        exclude: Exclude,
+        exclude_users: Collection[str],
+        key: str | None,
+    ) -> Delivery:
+        """Deliver; neither room nor user: to everyone."""
+        ...
+
+
+class BrokerHooks(Protocol):
+    """The hooks of a `RoomManager` that tell of its broker."""
+
+    async def on_broker_lost(self, error: Exception) -> None:
+        """The broker is out of reach."""
+        ...
+
+    async def on_broker_restored(self) -> None:
+        """It is back."""
+        ...
+
+    async def on_continuity_lost(self, room: str) -> None:
+        """Members here may have missed messages."""
+        ...
+
+
+class Clustered:
+    """Joins a manager's rooms in this process to those in others.
+
+    Args:
+        hooks: The manager itself.
+        deliver_here: How it delivers in this process.
+        host: Its host.
+        memberships: Its memberships.
+        broker: What carries messages.
+    """
+
+    def __init__(
+        self,
+        hooks: BrokerHooks,
+        deliver_here: DeliverHere,
+        host: ManagerHost[Any],
+        memberships: Memberships,
+        broker: Broker,
+    ) -> None:
+        self._hooks = hooks
+        self._deliver_here = deliver_here
+        self._host = host
+        self._memberships = memberships
+        self._broker = broker
+        self._cluster: Cluster | None = None
+        self._occupied: dict[str, Callable[[], int]] = {}
+        self._effects: dict[int, asyncio.Future[int]] = {}
+        self._lost_before = False
+
+    @property
+    def cluster(self) -> Cluster:
+        """What is between `start` and `stop`.
+
+        Raises:
+            ConfigurationError: The manager's `lifespan` does not run.
+        """
+        if self._cluster is None:
+            raise ConfigurationError(
+                f"a manager with a broker ({self._broker}) needs its lifespan: "
+                "FastAPI(lifespan=manager.lifespan), or `async with manager.lifespan(app):` in the app's own"
+            )
+        return self._cluster
+
+    def check_started(self) -> None:
+        """Refuse to work before `start`.
+
+        Raises:
+            ConfigurationError: See `cluster`.
+        """
+        _ = self.cluster
+
+    async def start(self) -> None:
+        """Connect; where that fails, rooms are local until it succeeds."""
+        self._cluster = Cluster(self._broker, self)
+        self._lost_before = False
+        await self._cluster.start()
+
+    async def stop(self) -> None:
+        """Let go of the broker."""
+        try:
+            if self._cluster is not None:
+                await self._cluster.stop()
+        finally:
+            self._cluster = None
+            self._occupied.clear()
+
+    def health(self) -> BrokerHealth:
+        """How the broker is."""
+        return self.cluster.health()
+
+    async def broadcast(
+        self,
+        payload: Payload,
+        *,
+        room: str | None,
+        user: str | None,
+        exclude: Exclude,
+        exclude_users: str | Collection[str],
+        key: str | None,
+    ) -> Delivery:
+        """Deliver a message in every process, this one included."""
+        excluded = (exclude,) if isinstance(exclude, Connection) else tuple(exclude)
+        users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
+        header = self.cluster.header(
+            Kind.MESSAGE,
+            room=room,
+            user=user,
+            text=isinstance(payload.data, str),
+            exclude=tuple(one.id for one in excluded),
+            exclude_users=users,
+            key=key,
+        )
+        here: Delivery | None = None
+
+        async def deliver_here() -> None:
+            nonlocal here
+            here = await self._deliver_here(
+                payload, room=room, user=user, exclude=excluded, exclude_users=users, key=key
+            )
+
+        published = await self.cluster.tell(header, body_of(payload), deliver_here)
+        if published:
+            return Delivery(queued=None, dropped=None, closed=None, scope="cluster")
+        return here or Delivery()
+
+    async def close_room(self, room: str, *, code: int | None, reason: str) -> int:
+        """End all memberships of a room, everywhere; how many there were here."""
+        return await self._control(self.cluster.header(Kind.CLOSE_ROOM, room=room, code=code, reason=reason))
+
+    async def disconnect_user(self, user_id: str, *, code: int, reason: str) -> int:
+        """Close all connections of a user, everywhere; how many there were here."""
+        header = self.cluster.header(Kind.DISCONNECT_USER, user=user_id, code=code, reason=reason)
+        return await self._control(header)
+
+    async def count(self, room: str) -> tuple[int, frozenset[str]]:
+        """Members in other processes, and the processes that did not say."""
+        question = await self.cluster.ask(room, "count")
+        counts = [_read(body, int) for body in question.answers.values()]
+        return sum(one for one in counts if one is not None), frozenset(question.missing)
+
+    async def members(self, room: str) -> tuple[list[tuple[str, str | None]], frozenset[str]]:
+        """Connection ids and users of members in other processes, and the processes that did not say."""
+        question = await self.cluster.ask(room, "members")
+        lists = [_read(body, list) or [] for body in question.answers.values()]
+        return [(one[0], one[1]) for members in lists for one in members], frozenset(question.missing)
+
+    async def hold_user(self, user_id: str) -> None:
+        """See `Reach`."""
+        registry = self._host.registry
+        await self._hold(self.cluster.channels.user(user_id), partial(registry.count_of_user, user_id))
+
+    async def hold_room(self, room: str) -> None:
+        """See `Reach`."""
+        registry = self._host.registry
+        await self._hold(self.cluster.channels.room(room), partial(registry.count_in_room, room))
+
+    def release_user(self, user_id: str) -> None:
+        """See `Reach`."""
+        if self._cluster is not None and not self._host.registry.count_of_user(user_id):
+            self._cluster.subscriptions.release(self._cluster.channels.user(user_id))
+
+    def release_room(self, room: str) -> None:
+        """See `Reach`."""
+        if self._cluster is not None and not self._host.registry.count_in_room(room):
+            self._cluster.subscriptions.release(self._cluster.channels.room(room))
+
+    def occupied(self, channel: str) -> bool:
+        """See `Local`."""
+        if channel == self.cluster.channels.everyone:
+            return bool(self._host.registry)
+        count = self._occupied.get(channel)
+        return count is not None and count() > 0
+
+    def forget(self, channel: str) -> bool:
+        """See `Local`."""
+        if self.occupied(channel):
+            return False
+        self._occupied.pop(channel, None)
+        return True
+
+    async def deliver(self, header: Header, body: bytes) -> None:
+        """See `Local`."""
+        if header.kind is Kind.MESSAGE:
+            await self._deliver(header, body)
+            return
+        if header.code is not None and not may_be_sent(header.code):
+            raise ForeignMessage
+        done = self._effects.pop(header.number, None) if header.process == self.cluster.process else None
+        number = self._do(header)
+        if done is not None and not done.done():
+            done.set_result(number)
+
+    def answer(self, header: Header) -> bytes:
+        """See `Local`."""
+        room = header.room or ""
+        if header.key == "count":
+            return json.dumps(self._host.registry.count_in_room(room)).encode()
+        return json.dumps([(one.id, one.user_id) for one in self._host.registry.in_room(room)]).encode()
+
+    def broker_lost(self, error: Exception) -> None:
+        """See `Local`."""
+        self._lost_before = True
+        self._spawn("on_broker_lost", [partial(self._hooks.on_broker_lost, error)])
+
+    def broker_restored(self) -> None:
+        """See `Local`."""
+        if not self._lost_before:
+            return
+        rooms = self._host.registry.rooms
+        hooks: list[Callable[[], Awaitable[None]]] = [self._hooks.on_broker_restored]
+        self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
+
+    async def _hold(self, channel: str, count: Callable[[], int]) -> None:
+        self._occupied[channel] = count
+        await self.cluster.subscriptions.hold(channel)
+
+    async def _deliver(self, header: Header, body: bytes) -> None:
+        payload = payload_of(header, body)
+        try:
+            check_size(payload, self._host.queue)
+        except MessageTooLarge as error:
+            raise ForeignMessage from error  # of an app with larger queues
+        found = (self._host.registry.get(one) for one in header.exclude)
+        await self._deliver_here(
+            payload,
+            room=header.room,
+            user=header.user,
+            exclude=[one for one in found if one is not None],
+            exclude_users=header.exclude_users,
+            key=header.key,
+        )
+
+    async def _control(self, header: Header) -> int:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._effects[header.number] = done
+
+        async def do_here() -> None:
+            self._effects.pop(header.number, None)
+            done.set_result(self._do(header))
+
+        heard = self.cluster.hears(header)
+        try:
+            if await self.cluster.tell(header, b"", do_here) and heard:
+                async with asyncio.timeout(self._broker.timings.publish):
+                    return await done
+        except TimeoutError:
+            logger.debug("the broker took a %s, and did not bring it back", header.kind.value)
+        finally:
+            self._effects.pop(header.number, None)
+        return done.result() if done.done() else self._do(header)
+
+    def _do(self, header: Header) -> int:
+        """Control, at once: what takes time goes on in tasks."""
+        registry = self._host.registry
+        if header.kind is Kind.DISCONNECT_USER:
+            connections = registry.of_user(header.user or "")
+            code = CloseCode.FORBIDDEN if header.code is None else header.code
+        else:
+            connections = registry.in_room(header.room or "")
+            if header.code is None:
+                for connection in connections:
+                    self._memberships.start_leaving(connection, header.room or "")
+                return len(connections)
+            code = header.code
+        for connection in connections:
+            connection.link.shut(DisconnectReason.CLOSED, code, header.reason, flush=True)
+        return len(connections)
+
+    def _spawn(self, name: str, hooks: list[Callable[[], Awaitable[None]]]) -> None:
+        self._host.tasks.spawn(self._run(name, hooks), name=name)
+
+    async def _run(self, name: str, hooks: list[Callable[[], Awaitable[None]]]) -> None:
+        for hook in hooks:
+            try:
+                async with asyncio.timeout(self._host.limits.hook_timeout):
+                    await contained(hook, name)
+            except Exception:  # a user's hook may raise anything
+                logger.exception("%s failed", name)
+
+
+def _read(body: bytes, kind: type) -> Any:
+    """An answer, where it is one."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, kind) else None

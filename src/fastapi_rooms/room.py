@@ -1,0 +1,138 @@
+"""`Room`: a handle on one room of a manager, and who is in it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Generic, Protocol
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.hooks import UserT
+from fastapi_rooms.memberships import Joined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member of a room, wherever it is connected.
+
+    Attributes:
+        connection_id: The `id` of the connection.
+        user_id: Whose it is, or `None`.
+    """
+
+    connection_id: str
+    user_id: str | None
+
+
+class Members(tuple[Member, ...]):
+    """The members of a room, everywhere.
+
+    Attributes:
+        missing: Ids of processes that did not say theirs in time: those members are not among these.
+    """
+
+    missing: frozenset[str] = frozenset()
+
+
+class Count(int):
+    """How many members a room has, everywhere.
+
+    Attributes:
+        missing: Ids of processes that did not say theirs in time: those members are not counted.
+    """
+
+    missing: frozenset[str] = frozenset()
+
+
+class Rooms(Protocol[UserT]):
+    """What a handle asks of its manager."""
+
+    def members_here(self, room: str) -> tuple[Connection[UserT], ...]:
+        """The members in this process."""
+        ...
+
+    async def members(self, room: str) -> Members:
+        """The members everywhere."""
+        ...
+
+    async def count(self, room: str) -> Count:
+        """How many they are."""
+        ...
+
+    async def broadcast(
+        self,
+        message: object,
+        *,
+        room: str,
+        exclude: Exclude = (),
+        exclude_users: str | Collection[str] = (),
+        key: str | None = None,
+    ) -> Delivery:
+        """Send a message to the members."""
+        ...
+
+    async def join(self, connection: Connection[UserT], room: str) -> Joined:
+        """Make a connection a member."""
+        ...
+
+    async def leave(self, connection: Connection[UserT], room: str) -> bool:
+        """End a membership."""
+        ...
+
+    async def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> int:
+        """End all memberships."""
+        ...
+
+
+class Room(Generic[UserT]):
+    """A light handle on one room of a manager.
+
+    Attributes:
+        name: The room's name.
+    """
+
+    __slots__ = ("_manager", "name")
+
+    def __init__(self, manager: Rooms[UserT], name: str) -> None:
+        self._manager = manager
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r}: {len(self.connections)} connections here>"
+
+    @property
+    def connections(self) -> tuple[Connection[UserT], ...]:
+        """A snapshot of the members in this process, in the order of joining."""
+        return self._manager.members_here(self.name)
+
+    async def members(self) -> Members:
+        """The members everywhere; other processes have `BrokerTimings.answer` seconds to say theirs."""
+        return await self._manager.members(self.name)
+
+    async def count(self) -> Count:
+        """How many members there are everywhere; other processes have `BrokerTimings.answer` seconds to say."""
+        return await self._manager.count(self.name)
+
+    async def broadcast(
+        self,
+        message: object,
+        *,
+        exclude: Exclude = (),
+        exclude_users: str | Collection[str] = (),
+        key: str | None = None,
+    ) -> Delivery:
+        """Send one message to the members; see `RoomManager.broadcast`."""
+        return await self._manager.broadcast(
+            message, room=self.name, exclude=exclude, exclude_users=exclude_users, key=key
+        )
+
+    async def join(self, connection: Connection[UserT]) -> Joined:
+        """Make a connection a member; see `RoomManager.join`."""
+        return await self._manager.join(connection, self.name)
+
+    async def leave(self, connection: Connection[UserT]) -> bool:
+        """End a membership; see `RoomManager.leave`."""
+        return await self._manager.leave(connection, self.name)
+
+    async def close(self, *, code: int | None = None, reason: str = "") -> int:
+        """End all memberships; see `RoomManager.close_room`."""
+        return await self._manager.close_room(self.name, code=code, reason=reason)

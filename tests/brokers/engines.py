@@ -1,0 +1,188 @@
+"""Engines that brokers speak to: real servers of a test's own, on free ports, to be killed and stopped."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
+
+STARTS_WITHIN = 20.0
+
+QUICK = BrokerTimings(
+    connect=1.0,
+    publish=0.5,
+    probe_interval=0.3,
+    probe_timeout=0.4,
+    answer=0.4,
+    linger=0.1,
+    first_delay=0.02,
+    longest_delay=0.2,
+)
+"""A tenth of the defaults, so that an outage is over before a test is."""
+
+STEADY = BrokerTimings(probe_interval=1.0, linger=0.1, first_delay=0.02, longest_delay=0.2)
+"""For tests in which nothing should fail, however busy the machine is."""
+
+
+class Engine(Protocol):
+    """A server, or nothing for the broker in memory.
+
+    Attributes:
+        name: In test ids.
+        faults: Whether it is a process of its own, which can be killed.
+        one_order: Whether all members of a room get all messages in one order.
+    """
+
+    name: str
+    faults: bool
+    one_order: bool
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """As `broker_from_url` takes it."""
+        ...
+
+    def start(self) -> None:
+        """Start it, or start it again where it was, with nothing of before but what it keeps on disk."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        ...
+
+    def freeze(self) -> None:
+        """SIGSTOP: it answers nothing, and its connections stay."""
+        ...
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        ...
+
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+        """A broker of ours that speaks to it; on another `port`, through a proxy there."""
+        ...
+
+    def close(self) -> None:
+        """Stop it for good, and remove what it wrote."""
+        ...
+
+
+class ServerProcess:
+    """A server on a port of its own.
+
+    Attributes:
+        port: On 127.0.0.1; the same after each start.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def run(self, command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+        """Start it, and wait until it listens."""
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=cwd or self.directory, stdout=log, stderr=log, env={**os.environ, **(env or {})}
+            )
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not listens(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start: {(self.directory / 'server.log').read_text()}")
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP; returns when it stands."""
+        self.signal(signal.SIGSTOP)
+        stopped = psutil.Process(self.pid)
+        while stopped.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def program(name: str, in_wheel: Callable[[], Path | None]) -> str:
+    """The path of a server's program: on PATH, else from a wheel."""
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    path = in_wheel()
+    if path is None:
+        raise RuntimeError(f"{name} is neither on PATH nor in a wheel: pip install 'fastapi-rooms[test]'")
+    return str(path)
+
+
+@dataclass
+class MemoryEngine:
+    """No server: managers share one broker."""
+
+    name: str = "memory"
+    faults: bool = False
+    one_order: bool = True
+
+    def __post_init__(self) -> None:
+        self._brokers: dict[str, Broker] = {}
+
+    @property
+    def port(self) -> int:
+        return 0
+
+    @property
+    def url(self) -> str:
+        return "memory://"
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
+
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+        if prefix not in self._brokers:
+            self._brokers[prefix] = MemoryBroker(prefix=prefix, timings=timings)
+        return self._brokers[prefix]
+
+    def close(self) -> None:
+        self._brokers.clear()

@@ -1,0 +1,176 @@
+"""What happens while an engine is dead, silent or deaf, and after it is back."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from fastapi_rooms import Delivery
+from fastapi_rooms.testing import WebSocketSession, eventually
+
+from .conftest import FAULTY
+from .engines import QUICK, Engine
+from .proxy import Proxy
+from .workers import SOON, Manager, Worker, workers
+
+_PREFIXES = itertools.count()
+
+
+@pytest.fixture(scope="module", params=FAULTY)
+def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine that only these tests use: they kill it."""
+    engine: Engine = request.param()
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+async def two(own_engine: Engine) -> AsyncIterator[list[Worker]]:
+    """Two processes on an engine that runs, and does again afterwards."""
+    prefix = f"outage{next(_PREFIXES)}"
+    async with workers(2, lambda: Manager(own_engine.broker(prefix=prefix))) as two:
+        await reached(two)
+        yield two
+
+
+async def reached(all_of_them: list[Worker]) -> None:
+    """Wait until every process is connected, and knows the others."""
+    others = len(all_of_them) - 1
+    for worker in all_of_them:
+        await eventually(lambda worker=worker: health(worker).connected and health(worker).peers == others)  # type: ignore[misc]
+
+
+def health(worker: Worker) -> Any:
+    return worker.manager.health()
+
+
+async def everything(socket: WebSocketSession) -> list[str]:
+    """What comes before the mark "end"."""
+    received: list[str] = []
+    while (text := await socket.receive_text()) != "end":
+        received.append(text)
+    return received
+
+
+def is_local(delivery: Delivery) -> bool:
+    return (delivery.scope, delivery.queued) == ("local", 1)
+
+
+async def test_a_broker_that_is_killed_twice_leaves_rooms_local_and_joins_them_again(
+    own_engine: Engine, two: list[Worker]
+) -> None:
+    near, far = two
+    sockets = [await worker.join("ann", "red", "blue") for worker in two]
+    for outage in range(2):
+        own_engine.kill()
+        for worker in two:
+            await worker.manager.logged("lost")
+        assert is_local(await near.manager.broadcast("near", room="red"))
+        assert is_local(await far.manager.broadcast("far", room="red"))
+        assert [await socket.receive_text() for socket in sockets] == ["near", "far"]
+        own_engine.start()
+        for worker in two:
+            await worker.manager.logged("restored", "continuity red", "continuity blue")
+        await reached(two)
+        assert (await near.manager.broadcast(f"again {outage}", room="red")).scope == "cluster"
+        assert [await socket.receive_text() for socket in sockets] == [f"again {outage}"] * 2
+        for worker in two:
+            assert sorted(worker.manager.log) == ["continuity blue", "continuity red", "lost", "restored"]
+            assert health(worker).outages == outage + 1
+            worker.manager.log.clear()
+
+
+async def test_a_broker_that_stops_answering_holds_nobody_up_for_long(
+    own_engine: Engine, two: list[Worker]
+) -> None:
+    near = two[0]
+    socket = await near.join("ann", "red")
+    loop = asyncio.get_running_loop()
+    own_engine.freeze()
+    try:
+        before = loop.time()
+        assert is_local(await near.manager.broadcast("first", room="red"))
+        assert loop.time() - before < QUICK.publish * 3
+        await near.manager.logged("lost")
+        before = loop.time()
+        assert is_local(await near.manager.broadcast("second", room="red"))
+        assert loop.time() - before < QUICK.publish
+        await near.join("bob", "red")
+    finally:
+        own_engine.thaw()
+    await near.manager.logged("restored", "continuity red")
+    await near.manager.broadcast("end", room="red")
+    assert await everything(socket) == ["first", "second"]
+
+
+async def test_members_who_join_during_an_outage_are_reached_after_it(
+    own_engine: Engine, two: list[Worker]
+) -> None:
+    own_engine.kill()
+    for worker in two:
+        await worker.manager.logged("lost")
+    socket = await two[1].join("ann", "red")
+    own_engine.start()
+    await reached(two)
+    await two[0].manager.broadcast("hello", room="red")
+    assert await socket.receive_text() == "hello"
+
+
+async def test_an_app_starts_without_its_broker_and_says_so(own_engine: Engine) -> None:
+    own_engine.kill()
+    try:
+        async with workers(1, lambda: Manager(own_engine.broker(prefix="early"))) as (worker,):
+            assert not health(worker).connected
+            assert health(worker).error is not None
+            socket = await worker.join("ann", "red")
+            assert is_local(await worker.manager.broadcast("local", room="red"))
+            own_engine.start()
+            await worker.manager.logged("restored", "continuity red")
+            assert (await worker.manager.broadcast("end", room="red")).scope == "cluster"
+            assert await everything(socket) == ["local"]
+            assert health(worker).error is None
+    finally:
+        own_engine.kill()
+        own_engine.start()
+
+
+@pytest.mark.parametrize("direction", ["to_engine", "to_broker"])
+async def test_a_connection_that_swallows_bytes_is_noticed_and_made_anew(
+    own_engine: Engine, direction: str
+) -> None:
+    prefix = f"proxy{next(_PREFIXES)}"
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(Proxy(own_engine.port))
+        deaf = Manager(own_engine.broker(prefix=prefix, port=proxy.port))
+        far = Manager(own_engine.broker(prefix=prefix))
+        pair = [await stack.enter_async_context(Worker(manager)) for manager in (deaf, far)]
+        await reached(pair)
+        socket = await pair[0].join("ann", "red")
+        setattr(proxy, direction, False)
+        await deaf.logged("lost")
+        assert is_local(await deaf.broadcast("local", room="red"))
+        setattr(proxy, direction, True)
+        await deaf.logged("restored", "continuity red")
+        await reached(pair)
+        await far.broadcast("end", room="red")
+        assert await everything(socket) == ["local"]
+
+
+async def test_no_task_is_left_after_the_lifespan_of_a_manager_whose_broker_is_dead(own_engine: Engine) -> None:
+    before = asyncio.all_tasks()
+    own_engine.kill()
+    try:
+        async with (
+            asyncio.timeout(SOON),
+            workers(1, lambda: Manager(own_engine.broker(prefix="dead"))) as (worker,),
+        ):
+            await worker.manager.logged("lost")
+        assert asyncio.all_tasks() <= before
+    finally:
+        own_engine.start()

@@ -1,0 +1,154 @@
+"""What is published goes out in order, several at a time, or comes back to who published it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fastapi_rooms.cluster import outbox as module
+from fastapi_rooms.cluster.outbox import BATCH, Outbox
+from fastapi_rooms.errors import BrokerUnavailable
+from unit.fakes import SHORT, SOON
+
+Messages = Sequence[tuple[str, bytes]]
+
+
+class Engine:
+    """Takes what is published when the test lets it.
+
+    Attributes:
+        taken: The messages of each request.
+        answers: Cleared: requests wait.
+        error: What requests raise.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[list[tuple[str, bytes]]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.error: Exception | None = None
+
+    async def publish(self, messages: Messages) -> None:
+        self.taken.append(list(messages))
+        await self.answers.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def subscribe(self, channels: Sequence[str]) -> None: ...
+
+    async def unsubscribe(self, channels: Sequence[str]) -> None: ...
+
+    async def receive(self) -> tuple[str, bytes]:
+        return "", b""
+
+    async def close(self) -> None: ...
+
+
+@asynccontextmanager
+async def running(engine: Engine, *, timeout: float = SOON) -> AsyncIterator[tuple[Outbox, asyncio.Task[None]]]:
+    outbox = Outbox(timeout=timeout)
+    outbox.open()
+    task = asyncio.create_task(outbox.run(engine))
+    try:
+        yield outbox, task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        outbox.close("over")
+
+
+async def test_publishing_returns_when_the_engine_has_taken_it() -> None:
+    engine = Engine()
+    async with running(engine) as (outbox, _):
+        await outbox.publish("a", b"1")
+        assert engine.taken == [[("a", b"1")]]
+        engine.answers.clear()
+        publishing = asyncio.create_task(outbox.publish("a", b"2"))
+        await asyncio.sleep(SHORT)
+        assert not publishing.done()
+        engine.answers.set()
+        await publishing
+
+
+async def test_what_comes_while_a_request_is_on_its_way_shares_the_next() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with running(engine) as (outbox, _):
+        publishing = [asyncio.create_task(outbox.publish("a", b"%d" % number)) for number in range(BATCH + 3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        engine.answers.set()
+        await asyncio.gather(*publishing)
+        assert [message for request in engine.taken for _, message in request] == [
+            b"%d" % number for number in range(BATCH + 3)
+        ]
+        assert max(map(len, engine.taken)) == BATCH
+
+
+async def test_before_there_is_a_connection_nothing_is_taken() -> None:
+    with pytest.raises(BrokerUnavailable, match="not connected yet") as refused:
+        await Outbox(timeout=SOON).publish("a", b"")
+    assert not refused.value.maybe_published
+
+
+async def test_what_the_engine_does_not_take_in_time_may_have_been_published() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with running(engine, timeout=SHORT) as (outbox, task):
+        with pytest.raises(BrokerUnavailable, match=r"0\.02 s") as late:
+            await outbox.publish("a", b"")
+        assert late.value.maybe_published
+        await asyncio.wait((task,))
+        assert isinstance(task.exception(), TimeoutError)
+
+
+async def test_what_was_given_up_before_it_was_sent_is_never_sent() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with running(engine) as (outbox, _):
+        first = asyncio.create_task(outbox.publish("a", b"first"))
+        await asyncio.sleep(SHORT)
+        second = asyncio.create_task(outbox.publish("a", b"second"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait((second,))
+        engine.answers.set()
+        await first
+        await outbox.publish("a", b"third")
+        assert [message for request in engine.taken for _, message in request] == [b"first", b"third"]
+
+
+async def test_a_lost_connection_gives_back_what_waits_and_what_was_on_its_way() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with running(engine) as (outbox, task):
+        sending = asyncio.create_task(outbox.publish("a", b"sending"))
+        await asyncio.sleep(SHORT)
+        waiting = asyncio.create_task(outbox.publish("a", b"waiting"))
+        await asyncio.sleep(0)
+        engine.error = OSError("reset")
+        engine.answers.set()
+        await asyncio.wait((task,))
+        outbox.close("the broker is gone")
+        results = await asyncio.gather(sending, waiting, return_exceptions=True)
+        assert [one.maybe_published for one in results if isinstance(one, BrokerUnavailable)] == [True, False]
+        with pytest.raises(BrokerUnavailable, match="the broker is gone"):
+            await outbox.publish("a", b"")
+        outbox.open()
+        outbox.close("again")
+
+
+async def test_the_outbox_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    engine = Engine()
+    outbox = Outbox(timeout=SOON)
+    outbox.open()
+    publishing = [asyncio.create_task(outbox.publish("a", b"")) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(BrokerUnavailable, match="3 messages wait"):
+        await outbox.publish("a", b"")
+    task = asyncio.create_task(outbox.run(engine))
+    await asyncio.gather(*publishing)
+    task.cancel()
+    await asyncio.wait((task,))
