@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= auto
+TEST_WORKERS ?= auto
 PYTEST_ARGS ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
+WORKERS ?= 1
 comma := ,
 
 # Layers 0 to 4, where every branch is tested.
@@ -28,22 +29,22 @@ $(VENV)/.%-installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000
-	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT)
+run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000; WORKERS=2 shares it between two processes
+	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 test: $(VENV)/.test-installed ## All tests, on real servers and in a real browser where there is one
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100
 
 test-lowest: ## The tests on the lowest versions that pyproject.toml allows
 	@test -x .venv-lowest/bin/uv || { $(PYTHON) -m venv .venv-lowest && .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv; }
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
-	.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/examples --ignore tests/docs $(PYTEST_ARGS)
+	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore tests/examples --ignore tests/docs $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs
 	$(BIN)/ruff check .

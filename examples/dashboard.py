@@ -3,10 +3,12 @@
 Run it from the checkout with `uvicorn examples.dashboard:app`, then open http://127.0.0.1:8000.
 
 The producer starts with the first viewer and stops after the last. A viewer that cannot keep up gets the newest
-figures when it is ready, not the old ones one by one: `Overflow.CONFLATE` with one key.
+figures when it is ready, not the old ones one by one: `Overflow.CONFLATE` with one key. Of the processes that
+share a ROOMS_BROKER (such as redis://127.0.0.1:6379), the one with the first viewer tells all viewers.
 """
 
 import asyncio
+import os
 import time
 from collections import deque
 from pathlib import Path
@@ -18,9 +20,12 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from fastapi_rooms import Connection, ConnectionManager, Limits, Overflow
+from fastapi_rooms import Connection, Limits, Overflow, RoomManager
+from fastapi_rooms.brokers.url import broker_from_url
 
 PAGES = Path(__file__).with_name("static")
+BROKER = os.environ.get("ROOMS_BROKER")
+ROOM = "viewers"
 INTERVAL = 1.0
 
 
@@ -70,7 +75,7 @@ class Machine:
         )
 
 
-class Dashboard(ConnectionManager):
+class Dashboard(RoomManager):
     producer: asyncio.Task[None] | None = None
     history: ClassVar[deque[Figures]] = deque(maxlen=60)
 
@@ -92,12 +97,20 @@ class Dashboard(ConnectionManager):
         while True:
             due = time.monotonic() + INTERVAL
             await asyncio.sleep(INTERVAL)
-            figures = machine.read(viewers=len(self), lag=max(0.0, time.monotonic() - due) * 1000)
+            lag = max(0.0, time.monotonic() - due) * 1000
+            viewers = await self.members(ROOM)
+            figures = machine.read(viewers=len(viewers), lag=lag)
             self.history.append(figures)
-            await self.broadcast(figures, key="figures")
+            first = min((viewer.connection_id for viewer in viewers), default=None)
+            if any(connection.id == first for connection in self.members_here(ROOM)):
+                await self.broadcast(figures, room=ROOM, key="figures")
 
 
-dashboard = Dashboard(overflow=Overflow.CONFLATE, limits=Limits(connections=500, message_bytes=256))
+dashboard = Dashboard(
+    overflow=Overflow.CONFLATE,
+    limits=Limits(connections=500, message_bytes=256),
+    broker=broker_from_url(BROKER, prefix="dashboard") if BROKER else None,
+)
 app = FastAPI(title="Dashboard", lifespan=dashboard.lifespan)
 app.mount("/static", StaticFiles(directory=PAGES))
 
@@ -114,6 +127,6 @@ async def state() -> dict[str, int | bool]:
 
 @app.websocket("/ws")
 async def endpoint(websocket: WebSocket) -> None:
-    async with dashboard.connect(websocket) as connection:
+    async with dashboard.connect(websocket, room=ROOM) as connection:
         async for ping in connection.iter_text():  # straight back: so the page measures the response time
             await connection.send(ping)

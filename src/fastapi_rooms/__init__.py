@@ -3,6 +3,9 @@
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import (
     AuthenticationError,
+    BrokerError,
+    BrokerOverflow,
+    BrokerUnavailable,
     CloseCode,
     ConfigurationError,
     ConnectionClosed,
@@ -23,6 +26,7 @@ from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.publisher import Publisher, SyncPublisher
 from fastapi_rooms.room import Count, Member, Members, Room
 from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped
@@ -31,6 +35,9 @@ from fastapi_rooms.statistics import ConnectionStatistics, Drops, ManagerStatist
 
 __all__ = [
     "AuthenticationError",
+    "BrokerError",
+    "BrokerOverflow",
+    "BrokerUnavailable",
     "CloseCode",
     "ConfigurationError",
     "Connection",
@@ -57,6 +64,7 @@ __all__ = [
     "MissingExtra",
     "NotConnected",
     "Overflow",
+    "Publisher",
     "QueueLimits",
     "RateLimit",
     "Room",
@@ -64,6 +72,7 @@ __all__ = [
     "RoomPolicy",
     "RoomsError",
     "Session",
+    "SyncPublisher",
     "UnencodableMessage",
     "WrongEventLoop",
 ]

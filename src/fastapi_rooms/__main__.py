@@ -1,13 +1,19 @@
-"""The command line: `python -m fastapi_rooms examples` opens the gallery of examples."""
+"""The command line, `python -m fastapi_rooms`: `examples` opens the gallery; the others are in `commands`."""
 
 import argparse
+import os
+import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fastapi_rooms.errors import MissingExtra, RoomsError
+from fastapi_rooms.brokers.url import broker_from_url
+from fastapi_rooms.commands import add_commands, publish, tail
+from fastapi_rooms.errors import BrokerUnavailable, MissingExtra, RoomsError
+from fastapi_rooms.private_engine import private_redis
 
 if TYPE_CHECKING:
     import uvicorn
@@ -31,7 +37,13 @@ _EXAMPLES_DESCRIPTION: Final = """\
 Serve the gallery of examples: echo, chat and dashboard, each on its own page.
 
 Nothing outside of this machine reaches it unless --host says so. Sign-ins of the chat end with the server, unless
-the environment variable ROOMS_SECRET holds a key (32 characters or more)."""
+the environment variable ROOMS_SECRET holds a key (32 characters or more).
+
+Processes with the same ROOMS_BROKER, the URL of a broker such as redis://127.0.0.1:6379, share the rooms; for
+sign-ins they need the same ROOMS_SECRET too. Several workers get both if they are not set: a Redis of their own
+runs as long as they do."""
+
+_MOST_WORKERS: Final = 64
 
 
 class ExamplesNotFound(RoomsError):
@@ -48,16 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind `python -m fastapi_rooms`. `None`: `sys.argv`.
 
     Returns:
-        The exit code: 0 when the command ended by itself, 2 when it could not begin. A server that cannot start,
-        such as at a port in use, ends the process with its own code.
+        The exit code: 0 when the command ended by itself, 1 when its broker is out of reach, 2 when it could not
+        begin, 130 after Ctrl+C. A server that cannot start, such as at a port in use, ends the process with its
+        own code.
     """
     options = _parser().parse_args(arguments)
     try:
-        _run_examples(host=options.host, port=options.port, reload=options.reload)
+        _run(options)
+    except KeyboardInterrupt:
+        return 130
     except RoomsError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return 1 if isinstance(error, BrokerUnavailable) else 2
     return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "publish":
+        publish(options.room, options.message, url=options.broker, prefix=options.prefix)
+    elif options.command == "tail":
+        tail(options.room, url=options.broker, prefix=options.prefix, as_json=options.json)
+    else:
+        _run_examples(host=options.host, port=options.port, reload=options.reload, workers=options.workers)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument(
         "--port", type=_port, default=8000, help="port; 0 takes a free one (default: %(default)s)"
     )
-    examples.add_argument("--reload", action="store_true", help="restart when a file of the examples changes")
+    either = examples.add_mutually_exclusive_group()
+    either.add_argument("--reload", action="store_true", help="restart when a file of the examples changes")
+    either.add_argument(
+        "--workers", type=_workers, default=1, help="processes that share the rooms (default: %(default)s)"
+    )
+    add_commands(commands)
     return parser
 
 
@@ -83,22 +112,43 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _run_examples(*, host: str, port: int, reload: bool) -> None:
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers: 1 to {_MOST_WORKERS}")
+    return int(text)
+
+
+def _run_examples(*, host: str, port: int, reload: bool, workers: int) -> None:
     if uvicorn is None or find_spec("psutil") is None or find_spec("jwt") is None:
         raise MissingExtra(extra="examples", feature="The gallery of examples")
     package, folder = _examples()
-    uvicorn.run(
-        f"{package}.gallery:app",
-        app_dir=str(folder.parent),
-        host=host,
-        port=port,
-        reload=reload,
-        reload_dirs=[str(folder)] if reload else None,
-        ws=_PROTOCOL,
-        ws_max_size=_LONGEST_MESSAGE,
-        timeout_graceful_shutdown=_GRACE,
-        access_log=False,
-    )
+    with _in_common(workers):
+        uvicorn.run(
+            f"{package}.gallery:app",
+            app_dir=str(folder.parent),
+            host=host,
+            port=port,
+            reload=reload,
+            reload_dirs=[str(folder)] if reload else None,
+            workers=workers,
+            ws=_PROTOCOL,
+            ws_max_size=_LONGEST_MESSAGE,
+            timeout_graceful_shutdown=_GRACE,
+            access_log=False,
+        )
+
+
+@contextmanager
+def _in_common(workers: int) -> Iterator[None]:
+    """What the environment must hold for several workers: a key for sign-ins and a broker; a URL that can work."""
+    with ExitStack() as stack:
+        if workers > 1 and not os.environ.get("ROOMS_SECRET"):
+            os.environ["ROOMS_SECRET"] = secrets.token_urlsafe(32)
+        if workers > 1 and not os.environ.get("ROOMS_BROKER"):
+            os.environ["ROOMS_BROKER"] = stack.enter_context(private_redis())
+        if url := os.environ.get("ROOMS_BROKER"):
+            broker_from_url(url)  # workers would say it too, each with a traceback
+        yield
 
 
 def _examples() -> tuple[str, Path]:

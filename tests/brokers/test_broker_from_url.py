@@ -63,8 +63,8 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones(url: str) -> None:
         assert f"{scheme}://" in str(refused.value)
 
 
-def test_what_is_wrong_with_a_url_without_secrets_is_said_as_the_driver_says_it() -> None:
-    with pytest.raises(ConfigurationError, match="Port could not be cast"):
+def test_a_url_that_cannot_work_is_refused_by_the_broker_in_its_own_words() -> None:
+    with pytest.raises(ConfigurationError, match="RedisBroker cannot use this URL"):
         broker_from_url("redis://localhost:port")
 
 

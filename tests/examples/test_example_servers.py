@@ -161,7 +161,7 @@ async def test_the_gallery_serves_all_three_and_their_sources() -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_file_stays_short(name: str) -> None:
-    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 150
 
 
 @pytest.mark.parametrize("name", PAGES)

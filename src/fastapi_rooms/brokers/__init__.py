@@ -6,5 +6,6 @@ by `broker_from_url`.
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection, BrokerTimings
 from fastapi_rooms.brokers.memory import MemoryBroker
+from fastapi_rooms.brokers.url import broker_from_url
 
-__all__ = ["Broker", "BrokerConnection", "BrokerTimings", "MemoryBroker"]
+__all__ = ["Broker", "BrokerConnection", "BrokerTimings", "MemoryBroker", "broker_from_url"]

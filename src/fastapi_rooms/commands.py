@@ -1,0 +1,168 @@
+"""The commands that speak to a broker: `publish` sends a message to a room, `tail` prints those that come."""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from fastapi_rooms.brokers.interface import Broker, BrokerConnection
+from fastapi_rooms.brokers.memory import MemoryBroker
+from fastapi_rooms.brokers.url import broker_from_url
+from fastapi_rooms.channels import Channels
+from fastapi_rooms.envelope import ForeignMessage, Header, Kind, unseal
+from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, RoomsError
+from fastapi_rooms.publisher import Publisher
+
+_URL: Final = "ROOMS_BROKER"
+
+_PUBLISH: Final = """\
+Send a text message to the members of a room, in every process of an app. Ends with 0 when the broker has taken it.
+
+  python -m fastapi_rooms publish lobby "We are back at noon." --broker redis://localhost:6379"""
+
+_TAIL: Final = """\
+Print the messages to a room as they come, one to a line, until Ctrl+C or until the broker is lost. What a line
+cannot show is escaped; --json loses nothing.
+
+  python -m fastapi_rooms tail lobby --broker redis://localhost:6379"""
+
+_BROKER: Final = f"""\
+URL: redis://, rediss://, unix://, valkey://, nats://, tls://, postgresql://. Other users of this machine can see a
+password in a command line: the environment variable {_URL} takes the URL too"""
+
+
+class OutputClosed(RoomsError):
+    """Nobody reads what is printed any more."""
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `publish` and `tail` to the command line."""
+    publishing = _add(commands, "publish", summary="send a message to a room", description=_PUBLISH)
+    publishing.add_argument("message", metavar="MESSAGE", help="goes out as it is, as text")
+    tailing = _add(commands, "tail", summary="print the messages to a room", description=_TAIL)
+    tailing.add_argument(
+        "--json",
+        action="store_true",
+        help='print objects: "text" or "binary" (Base64), "process", and "key" and "exclude_users" where given',
+    )
+
+
+def publish(room: str, message: str, *, url: str, prefix: str) -> None:
+    """Send a message, and return when the broker has taken it.
+
+    Raises:
+        BrokerUnavailable: It has not, in time.
+        ConfigurationError: The URL or the prefix cannot work.
+    """
+    asyncio.run(_publish(_broker(url, prefix), room, message))
+
+
+def tail(room: str, *, url: str, prefix: str, as_json: bool) -> None:
+    """Print messages until the broker is lost, or nobody reads them any more.
+
+    Raises:
+        BrokerUnavailable: It is out of reach, or lost.
+        ConfigurationError: The URL or the prefix cannot work.
+    """
+    line = _json_line if as_json else _plain_line
+    try:
+        asyncio.run(_tail(_broker(url, prefix), room, line))
+    except OutputClosed:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains when it flushes at exit
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, *, summary: str, description: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    given = os.environ.get(_URL)
+    parser.add_argument("room", metavar="ROOM", help="the room's name")
+    parser.add_argument("--broker", metavar="URL", default=given, required=not given, help=_BROKER)
+    parser.add_argument("--prefix", default="rooms", help="of the app's broker (default: %(default)s)")
+    return parser
+
+
+def _broker(url: str, prefix: str) -> Broker:
+    broker = broker_from_url(url, prefix=prefix)
+    if isinstance(broker, MemoryBroker):
+        raise ConfigurationError("memory:// is within one process: no command reaches it")
+    return broker
+
+
+async def _publish(broker: Broker, room: str, message: str) -> None:
+    async with Publisher(broker) as publisher:
+        await publisher.publish(room, message)
+
+
+async def _tail(broker: Broker, room: str, line: Callable[[Header, bytes], str]) -> None:
+    channel = Channels(broker.prefix).room(room)
+    connection: BrokerConnection | None = None
+    try:
+        async with asyncio.timeout(broker.timings.connect):
+            connection = await broker.connect()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_print(connection, channel, line), name="fastapi_rooms tail")
+            async with asyncio.timeout(broker.timings.publish):
+                await connection.subscribe([channel])
+            sys.stderr.write(f"listening to room {room!r} at {broker}; Ctrl+C ends it\n")
+    except* OutputClosed:
+        raise OutputClosed from None
+    except* RoomsError as errors:
+        raise errors.exceptions[0] from None
+    except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
+        raise BrokerUnavailable(f"{broker} is out of reach: {errors.exceptions[0]!r}") from None
+    finally:
+        if connection is not None:
+            await connection.close()
+
+
+async def _print(connection: BrokerConnection, channel: str, line: Callable[[Header, bytes], str]) -> None:
+    while True:
+        heard, data = await connection.receive()
+        if heard != channel:
+            continue
+        try:
+            header, body = unseal(data)
+        except ForeignMessage as error:
+            sys.stderr.write(f"{error}\n")
+            continue
+        if header.kind is Kind.MESSAGE:
+            _write(line(header, body))
+
+
+def _write(line: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+def _plain_line(header: Header, body: bytes) -> str:
+    """One line, of nothing that a terminal would obey."""
+    if not header.text:
+        return repr(body)
+    text = body.decode(errors="replace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _json_line(header: Header, body: bytes) -> str:
+    message: dict[str, object] = {"process": header.process}
+    if header.text:
+        message["text"] = body.decode(errors="replace")
+    else:
+        message["binary"] = base64.b64encode(body).decode()
+    if header.key is not None:
+        message["key"] = header.key
+    if header.exclude_users:
+        message["exclude_users"] = header.exclude_users
+    return json.dumps(message, separators=(",", ":"))

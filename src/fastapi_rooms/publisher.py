@@ -1,0 +1,397 @@
+"""Sending to rooms from where no manager is: a task queue, a cron job, another framework."""
+
+import asyncio
+import itertools
+import os
+import secrets
+import threading
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import CancelledError
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+from fastapi_rooms.brokers.interface import Broker, BrokerConnection
+from fastapi_rooms.brokers.memory import MemoryBroker
+from fastapi_rooms.brokers.url import broker_from_url
+from fastapi_rooms.channels import Channels
+from fastapi_rooms.closing import check_close_code
+from fastapi_rooms.cluster.outbox import Outbox
+from fastapi_rooms.envelope import Header, Kind, body_of, seal
+from fastapi_rooms.errors import (
+    BrokerUnavailable,
+    CloseCode,
+    ConfigurationError,
+    MessageTooLarge,
+    RoomsError,
+    WrongEventLoop,
+)
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.tasks import TaskOwner
+
+_LAST_WORDS: Final = 2.0
+"""Seconds that connections have to end in `Publisher.close`."""
+
+_THREAD_ENDS: Final = 5.0
+"""Seconds for which `SyncPublisher.close` waits for its thread, which a lookup of a name may hold up."""
+
+
+class Publisher:
+    """Sends to the rooms and users of all managers that share a broker, without being one.
+
+    Use it as `async with Publisher(broker) as publisher`, on one event loop. It connects at the first message,
+    stays connected, and connects again at the next message after a failure. Several messages may be under way at
+    once.
+
+    A method returns when the engine has taken what it sends, which is not yet delivered then: at most once, to who
+    is connected at that moment, in the order of the calls. It takes `BrokerTimings.connect` and
+    `BrokerTimings.publish` seconds together at most, and raises:
+
+    - `BrokerUnavailable`: The broker is out of reach, or did not take it in time. Nothing is sent a second time;
+      `maybe_published` says whether it may have been taken all the same.
+    - `ConfigurationError`: The publisher is closed, or the close code may not be sent.
+
+    Args:
+        broker: The engine and the prefix of the managers to be reached. A `MemoryBroker` reaches those of this
+            process that were given the same one.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channels = Channels(broker.prefix)
+        self._process = secrets.token_urlsafe(9)
+        self._numbers = itertools.count(1)
+        self._tasks = TaskOwner()
+        self._connecting = asyncio.Lock()
+        self._line: _Line | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def publish(
+        self, room: str, message: object, *, exclude_users: str | Collection[str] = (), key: str | None = None
+    ) -> None:
+        """Send one message to the members of a room, in every process.
+
+        Args:
+            room: To whom.
+            message: As for `RoomManager.broadcast`. A manager drops one that is larger than its
+                `QueueLimits.bytes`.
+            exclude_users: A user id, or several, whose connections do not get it.
+            key: With `Overflow.CONFLATE`: which queued message this one replaces.
+
+        Raises:
+            MessageTooLarge: It is larger than the engine takes; nobody got it.
+            UnencodableMessage: It cannot be encoded; nobody got it.
+            TypeError: `room` is not a `str`.
+        """
+        users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
+        channel = self._channels.room(_name(room))
+        await self._send(channel, message, room=room, exclude_users=users, key=key)
+
+    async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> None:
+        """Send one message to all connections of a user, in every process.
+
+        Raises:
+            MessageTooLarge: See `publish`.
+            UnencodableMessage: See there.
+        """
+        await self._send(self._channels.user(str(user_id)), message, user=str(user_id), key=key)
+
+    async def disconnect_user(
+        self, user_id: str, *, code: int = CloseCode.FORBIDDEN, reason: str = "signed out"
+    ) -> None:
+        """Close all connections of a user, in every process; see `RoomManager.disconnect_user`."""
+        check_close_code(code)
+        process, number = self._stamp()
+        header = Header(
+            kind=Kind.DISCONNECT_USER, process=process, number=number, user=str(user_id), code=code, reason=reason
+        )
+        await self._tell(self._channels.user(str(user_id)), seal(header))
+
+    async def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> None:
+        """End all memberships of a room, in every process; see `RoomManager.close_room`.
+
+        Raises:
+            TypeError: `room` is not a `str`.
+        """
+        if code is not None:
+            check_close_code(code)
+        channel = self._channels.room(_name(room))
+        process, number = self._stamp()
+        header = Header(kind=Kind.CLOSE_ROOM, process=process, number=number, room=room, code=code, reason=reason)
+        await self._tell(channel, seal(header))
+
+    async def close(self) -> None:
+        """Let go of the broker; harmless where it is done already. What is under way fails."""
+        self._closed = True
+        if self._line is not None:
+            self._line.end()
+        await self._tasks.join(_LAST_WORDS)
+
+    async def _send(
+        self,
+        channel: str,
+        message: object,
+        *,
+        room: str | None = None,
+        user: str | None = None,
+        exclude_users: tuple[str, ...] = (),
+        key: str | None = None,
+    ) -> None:
+        payload = Payload.of(message)
+        process, number = self._stamp()
+        header = Header(
+            kind=Kind.MESSAGE,
+            process=process,
+            number=number,
+            room=room,
+            user=user,
+            text=isinstance(payload.data, str),
+            exclude_users=exclude_users,
+            key=key,
+        )
+        sealed = seal(header, body_of(payload))
+        most = self._broker.message_bytes
+        if most is not None and len(sealed) > most:
+            raise MessageTooLarge(size=payload.size, limit=most - (len(sealed) - payload.size))
+        await self._tell(channel, sealed)
+
+    def _stamp(self) -> tuple[str, int]:
+        """What names a message: the sender, and its count."""
+        return self._process, next(self._numbers)
+
+    async def _tell(self, channel: str, data: bytes) -> None:
+        line = await self._connected()
+        try:
+            await line.outbox.publish(channel, data)
+        except BrokerUnavailable as error:
+            if error.maybe_published:  # a request is stuck: what is said next needs another connection
+                line.end()
+            raise
+
+    async def _connected(self) -> "_Line":
+        timeout = self._broker.timings.connect
+        try:
+            async with asyncio.timeout(timeout), self._connecting:
+                return await self._connect()
+        except TimeoutError:
+            raise BrokerUnavailable(f"{self._broker} was not reached in {timeout:g} s") from None
+        except RoomsError:
+            raise
+        except Exception as error:  # drivers raise what they like
+            raise BrokerUnavailable(f"{self._broker} is out of reach: {error!r}") from error
+
+    async def _connect(self) -> "_Line":
+        self._check_open()
+        if self._line is None or self._line.over:
+            connection = await self._broker.connect()
+            self._line = _Line(self._broker, connection)
+            self._tasks.spawn(self._line.run(), name="publisher")
+            if self._closed:  # meanwhile
+                self._line.end()
+                self._check_open()
+        return self._line
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError("this publisher is closed: make a new one")
+
+
+class _Line:
+    """One connection, and what is sent on it until it ends.
+
+    Attributes:
+        outbox: What is to be sent.
+        over: Whether it has ended, and another one is needed.
+    """
+
+    def __init__(self, broker: Broker, connection: BrokerConnection) -> None:
+        self._broker = broker
+        self._connection = connection
+        self._ending = asyncio.Event()
+        self.over = False
+        self.outbox = Outbox(timeout=broker.timings.publish)
+        self.outbox.open()
+
+    def end(self) -> None:
+        """Let go of it, soon; what is under way fails."""
+        self.over = True
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Send what comes, until the connection fails or `end` is called."""
+        error: Exception = BrokerUnavailable("the connection was given up")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(), name="fastapi_rooms publisher's receiver")
+                tasks.create_task(self.outbox.run(self._connection), name="fastapi_rooms publisher's outbox")
+                await self._ending.wait()
+                raise error  # noqa: TRY301 - it ends the two tasks
+        except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
+            error = _first(errors)
+        finally:
+            self.over = True
+            self.outbox.close(f"{self._broker} is out of reach: {error!r}")
+            await self._connection.close()
+
+    async def _receive(self) -> None:
+        """Nothing is listened to: this is how a connection that breaks while nothing is sent is noticed."""
+        while True:
+            await self._connection.receive()
+
+
+class SyncPublisher:
+    """`Publisher` for code that has no event loop: Celery tasks, cron jobs, Django views. Its methods block.
+
+    Use it as `with SyncPublisher(url) as publisher`, or keep one for the whole process. Threads may share it. It
+    owns a daemon thread with an event loop and the connection, both made at the first message; a process that is
+    forked makes its own, so one that was made before a fork (Celery's default pool, gunicorn with `--preload`)
+    works after it. Not for processes whose threads gevent or eventlet have replaced.
+
+    The methods take the time, and raise the errors, of `Publisher`; and `WrongEventLoop` in a coroutine, where
+    they would keep its event loop waiting.
+
+    Args:
+        broker: A URL for `broker_from_url`, or a function that makes a broker: `partial(broker_from_url, url,
+            prefix="chat")`. It is called once here, so that what cannot work is said here, and once in each
+            process.
+
+    Raises:
+        ConfigurationError: The broker cannot work, or is a `MemoryBroker`: managers live on other event loops. In
+            their own process `broadcast_from_thread` reaches them.
+    """
+
+    def __init__(self, broker: str | Callable[[], Broker]) -> None:
+        self._make = partial(broker_from_url, broker) if isinstance(broker, str) else broker
+        if isinstance(self._make(), MemoryBroker):
+            raise ConfigurationError("a MemoryBroker is for one event loop: use RoomManager.broadcast_from_thread")
+        self._threads: dict[int, _PublisherThread] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def publish(
+        self, room: str, message: object, *, exclude_users: str | Collection[str] = (), key: str | None = None
+    ) -> None:
+        """See `Publisher.publish`."""
+        payload = Payload.of(message)  # here, since an object may belong to this thread
+        self._do(lambda one: one.publish(room, payload, exclude_users=exclude_users, key=key))
+
+    def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> None:
+        """See `Publisher.send_to_user`."""
+        payload = Payload.of(message)
+        self._do(lambda one: one.send_to_user(user_id, payload, key=key))
+
+    def disconnect_user(
+        self, user_id: str, *, code: int = CloseCode.FORBIDDEN, reason: str = "signed out"
+    ) -> None:
+        """See `Publisher.disconnect_user`."""
+        self._do(lambda one: one.disconnect_user(user_id, code=code, reason=reason))
+
+    def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> None:
+        """See `Publisher.close_room`."""
+        self._do(lambda one: one.close_room(room, code=code, reason=reason))
+
+    def close(self) -> None:
+        """End the thread and the connection of this process; harmless where it is done already."""
+        self._thread().close()
+
+    def _do(self, work: "Callable[[Publisher], Coroutine[Any, Any, None]]") -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._thread().do(work)
+        else:
+            raise WrongEventLoop("a SyncPublisher would keep this event loop waiting: use Publisher")
+
+    def _thread(self) -> "_PublisherThread":
+        # The parent's stays where it is: to close its event loop here would take sockets from the parent's.
+        return self._threads.setdefault(os.getpid(), _PublisherThread(self._make))
+
+
+class _PublisherThread:
+    """A `Publisher`, on an event loop in a thread of its own."""
+
+    def __init__(self, make: Callable[[], Broker]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._running: tuple[Publisher, asyncio.AbstractEventLoop, threading.Thread] | None = None
+        self._stop = asyncio.Event()
+        self._closed = False
+
+    def do(self, work: Callable[[Publisher], Coroutine[Any, Any, None]]) -> None:
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("this publisher is closed: make a new one")
+            if self._running is None:
+                self._running = self._start()
+            publisher, loop, _ = self._running
+            future = asyncio.run_coroutine_threadsafe(work(publisher), loop)
+        try:
+            future.result()
+        except CancelledError:
+            raise BrokerUnavailable("the publisher was closed meanwhile", maybe_published=True) from None
+        finally:
+            future.cancel()  # where waiting was interrupted, as by Ctrl+C or a task's time limit
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        if self._running is not None:
+            _, loop, thread = self._running
+            if thread.is_alive():
+                loop.call_soon_threadsafe(self._stop.set)
+            thread.join(_THREAD_ENDS)
+
+    def _start(self) -> tuple[Publisher, asyncio.AbstractEventLoop, threading.Thread]:
+        publisher = Publisher(self._make())
+        runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        loop = runner.get_loop()
+        thread = threading.Thread(
+            target=self._run, args=(runner, publisher), name="fastapi_rooms publisher", daemon=True
+        )
+        try:
+            thread.start()
+        except BaseException:
+            runner.close()
+            raise
+        return publisher, loop, thread
+
+    def _run(self, runner: asyncio.Runner, publisher: Publisher) -> None:
+        with runner:
+            runner.run(self._serve(publisher))
+
+    async def _serve(self, publisher: Publisher) -> None:
+        async with publisher:
+            await self._stop.wait()
+
+
+def _name(room: str) -> str:
+    if not isinstance(room, str):
+        raise TypeError(f"a room's name is a str, not {room!r}")
+    return room
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else BrokerUnavailable(repr(error))
