@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -50,6 +51,7 @@ class Channels:
         return f"{self.prefix}.process.{_quoted(process_id)}"
 
 
+@lru_cache(maxsize=4096)
 def _quoted(name: str) -> str:
     encoded = name.encode(errors="surrogatepass")
     quoted = quote(encoded, safe="").replace(".", "%2E").replace("~", "%7E")

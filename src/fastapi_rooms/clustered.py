@@ -5,7 +5,9 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import NonNegativeInt, TypeAdapter
 
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.closing import may_be_sent
@@ -21,6 +23,10 @@ from fastapi_rooms.payload import Payload
 from fastapi_rooms.send_queue import check_size
 
 logger = logging.getLogger("fastapi_rooms")
+
+_T = TypeVar("_T")
+_COUNT: Final = TypeAdapter(NonNegativeInt)
+_MEMBERS: Final = TypeAdapter(list[tuple[str, str | None]])
 
 
 class DeliverHere(Protocol):
@@ -173,14 +179,14 @@ class Clustered:
     async def count(self, room: str) -> tuple[int, frozenset[str]]:
         """Members in other processes, and the processes that did not say."""
         question = await self.cluster.ask(room, "count")
-        counts = [_read(body, int) for body in question.answers.values()]
-        return sum(one for one in counts if one is not None), frozenset(question.missing)
+        counts = (_read(body, _COUNT, 0) for body in question.answers.values())
+        return sum(counts), frozenset(question.missing)
 
     async def members(self, room: str) -> tuple[list[tuple[str, str | None]], frozenset[str]]:
         """Connection ids and users of members in other processes, and the processes that did not say."""
         question = await self.cluster.ask(room, "members")
-        lists = [_read(body, list) or [] for body in question.answers.values()]
-        return [(one[0], one[1]) for members in lists for one in members], frozenset(question.missing)
+        lists = (_read(body, _MEMBERS, []) for body in question.answers.values())
+        return [one for members in lists for one in members], frozenset(question.missing)
 
     async def hold_user(self, user_id: str) -> None:
         """See `Reach`."""
@@ -279,13 +285,10 @@ class Clustered:
         heard = self.cluster.hears(header)
         try:
             if await self.cluster.tell(header, b"", do_here) and heard:
-                async with asyncio.timeout(self._broker.timings.publish):
-                    return await done
-        except TimeoutError:
-            logger.debug("the broker took a %s, and did not bring it back", header.kind.value)
+                await asyncio.wait((done,), timeout=self._broker.timings.publish)
         finally:
             self._effects.pop(header.number, None)
-        return done.result() if done.done() else self._do(header)
+        return done.result() if done.done() else self._do(header)  # it was taken, and did not come back
 
     def _do(self, header: Header) -> int:
         """Control, at once: what takes time goes on in tasks."""
@@ -316,10 +319,9 @@ class Clustered:
                 logger.exception("%s failed", name)
 
 
-def _read(body: bytes, kind: type) -> Any:
-    """An answer, where it is one."""
+def _read(body: bytes, kind: TypeAdapter[_T], otherwise: _T) -> _T:
+    """An answer, where it makes sense."""
     try:
-        value = json.loads(body)
+        return kind.validate_json(body)
     except ValueError:
-        return None
-    return value if isinstance(value, kind) else None
+        return otherwise

@@ -4,7 +4,8 @@ import json
 from enum import Enum
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
 
 from fastapi_rooms.errors import RoomsError
 from fastapi_rooms.payload import Payload
@@ -87,11 +88,13 @@ class Header(BaseModel):
 
 def seal(header: Header, body: bytes = b"") -> bytes:
     """The bytes that travel."""
-    # ASCII, since a name may hold what UTF-8 cannot: a lone surrogate.
-    line = json.dumps(
-        header.model_dump(mode="python", exclude_defaults=True), default=_plain, separators=(",", ":")
-    )
-    return b"".join((_MAGIC, line.encode("ascii"), b"\n", body))
+    try:
+        line = header.model_dump_json(exclude_defaults=True).encode()
+    except PydanticSerializationError:  # a name may hold what UTF-8 cannot: a lone surrogate
+        line = json.dumps(
+            header.model_dump(mode="python", exclude_defaults=True), default=_plain, separators=(",", ":")
+        ).encode("ascii")
+    return b"".join((_MAGIC, line, b"\n", body))
 
 
 def unseal(data: bytes) -> tuple[Header, bytes]:
@@ -104,11 +107,13 @@ def unseal(data: bytes) -> tuple[Header, bytes]:
         version = data[len(_FAMILY) :].split(b" ", 1)[0][:16] if data.startswith(_FAMILY) else None
         raise ForeignMessage(version=None if version is None else version.decode("ascii", "replace"))
     line, separator, body = data[len(_MAGIC) :].partition(b"\n")
+    if not separator:
+        raise ForeignMessage
     try:
-        if not separator:
-            raise ForeignMessage
-        return Header.model_validate(json.loads(line)), body
-    except (ValidationError, ValueError) as error:
+        if b"\\u" in line:  # perhaps a lone surrogate, which pydantic-core refuses
+            return Header.model_validate(json.loads(line)), body
+        return Header.model_validate_json(line), body
+    except (ValueError, RecursionError) as error:  # ValidationError is a ValueError
         raise ForeignMessage from error
 
 

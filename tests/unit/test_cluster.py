@@ -306,3 +306,21 @@ async def test_starting_waits_for_the_first_attempt_only() -> None:
     rig.engine.error = None
     await eventually(lambda: rig.cluster.supervisor.connected)
     await rig.cluster.stop()
+
+
+@pytest.mark.logged_errors
+async def test_what_goes_wrong_with_one_message_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with started() as rig:
+        await rig.room()
+
+        async def fail(header: Header, body: bytes) -> None:
+            rig.here.delivered.append(body)
+            if body == b"first":
+                raise ZeroDivisionError
+
+        rig.here.deliver = fail  # type: ignore[method-assign]
+        await rig.tell(b"first")
+        await rig.tell(b"second")
+        await eventually(lambda: rig.here.delivered == [b"first", b"second"])
+        assert rig.cluster.health().outages == 0
+        assert "was not delivered" in caplog.text

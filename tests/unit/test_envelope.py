@@ -46,10 +46,13 @@ def test_a_damaged_envelope_is_foreign_or_an_envelope(header: Header, body: byte
         return
 
 
-@pytest.mark.parametrize(
-    "line",
-    [b"", b"x", b"[]", b"null", b"{}", b'{"kind":"message"}', b'{"kind":"new","process":"p","number":1}', b"\xff"],
-)
+NONSENSE = [
+    *(b"", b"x", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000, b"\\u" + b"[" * 100_000),
+    *(b'{"kind":"message"}', b'{"kind":"new","process":"p","number":1}'),
+]
+
+
+@pytest.mark.parametrize("line", NONSENSE, ids=lambda line: repr(line[:40]))
 def test_a_header_that_makes_no_sense_is_foreign(line: bytes) -> None:
     with pytest.raises(ForeignMessage, match="not a message of fastapi-rooms"):
         unseal(b"fastapi-rooms/1 " + line + b"\n")

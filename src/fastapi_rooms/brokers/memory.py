@@ -31,7 +31,7 @@ class MemoryBroker:
         self.prefix = prefix
         self.timings = timings or BrokerTimings()
         self.shared = per_process
-        self.message_bytes = None
+        self.message_bytes: int | None = None
         self._listeners: dict[str, dict[_MemoryConnection, None]] = {}
 
     def __str__(self) -> str:

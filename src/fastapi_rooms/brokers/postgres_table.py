@@ -72,6 +72,9 @@ class PayloadTable:
 
     async def notify(self, connection: Querying, channels: list[str], payloads: list[str]) -> None:
         """Send notifications, in this order, in one transaction."""
+        if len(channels) == 1:
+            await connection.execute("SELECT pg_catalog.pg_notify($1, $2)", channels[0], payloads[0])
+            return
         await connection.execute(_NOTIFY, channels, payloads)
 
     async def keep_and_notify(

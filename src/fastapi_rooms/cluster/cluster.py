@@ -239,6 +239,8 @@ class Cluster:
             if not self._said_foreign:
                 self._said_foreign = True
                 logger.warning("on %s: %s (said once; counted in health())", channel, error)
+        except Exception:  # `room_policy` is the user's: it must not end the connection
+            logger.exception("a message from the broker was not delivered")
 
     async def probe(self) -> None:
         """Say that this process lives, and hear it; see `Watcher`.

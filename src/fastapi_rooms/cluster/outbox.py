@@ -48,15 +48,18 @@ class Outbox:
             raise BrokerUnavailable(self._closed)
         if len(self._waiting) >= MOST_WAITING:
             raise BrokerUnavailable(f"{MOST_WAITING} messages wait for the broker already")
-        letter = _Letter(channel, data, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        letter = _Letter(channel, data, loop.create_future())
         self._waiting.append(letter)
         self._filled.set()
+        timer = loop.call_later(self._timeout, _expire, letter.done)
         try:
-            async with asyncio.timeout(self._timeout):
-                await letter.done
+            await letter.done
         except TimeoutError:
             text = f"the broker has not taken a message in {self._timeout:g} s"
             raise BrokerUnavailable(text, maybe_published=letter.sending) from None
+        finally:
+            timer.cancel()
 
     def open(self) -> None:
         """Take messages: there is a connection."""
@@ -91,3 +94,8 @@ class Outbox:
                 letter.sending = True
                 self._sending.append(letter)
         return bool(self._sending)
+
+
+def _expire(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_exception(TimeoutError())
