@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks import theme
+from benchmarks import brokers_drawing, theme
 from benchmarks.fanout_drawings import Record, fanout, fanout_deflate, fanout_standard
 from benchmarks.report import middle_half
 from benchmarks.steps_drawing import steps
@@ -141,4 +141,6 @@ DRAWINGS: dict[str, Callable[[dict[str, Any]], Figure | None]] = {
     "stall": stall,
     "idle": idle,
     "memberships": memberships,
+    "brokers-latency": brokers_drawing.latency,
+    "brokers-throughput": brokers_drawing.throughput,
 }

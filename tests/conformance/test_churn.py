@@ -7,7 +7,7 @@ from .servers import Server, ServerKind
 from .watch import State, Watch, events, watching
 from .wire import Client
 
-ROUNDS = 3
+ROUNDS = 4
 ROUND = 3334
 AT_ONCE = 40
 
@@ -47,4 +47,5 @@ async def test_ten_thousand_connections_leave_no_object_no_task_and_no_memory(
         server.stop()
     assert rounds[-1]["objects"] == before["objects"]
     resident = [state["rss"] for state in rounds]
-    assert not kind.steady_memory or resident[2] <= resident[1] * 1.05, resident
+    # What leaks makes every later round larger; an allocator's arenas, only some.
+    assert not kind.steady_memory or min(resident[2:]) <= max(resident[:2]) * 1.05, resident
