@@ -9,6 +9,7 @@ exception handler logs the other.)
 import asyncio
 import gc
 import logging
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -24,6 +25,8 @@ LOGGED_ERRORS_MARKER = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
+    # A shell without job control starts what is in the background with SIGINT ignored, which servers would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ErrorRecords(logging.Handler):
