@@ -25,7 +25,7 @@ LOGGED_ERRORS_MARKER = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
-    # A shell without job control starts what is in the background with SIGINT ignored, which servers would inherit.
+    # A shell without job control starts what is in the background with SIGINT ignored; servers would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
