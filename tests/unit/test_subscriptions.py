@@ -236,3 +236,22 @@ def test_whatever_happens_in_between_what_is_needed_is_heard_in_the_end(steps: l
         one.subscriptions.stop()
 
     asyncio.run(story())
+
+
+async def test_a_driver_that_swallows_a_cancellation_does_not_keep_the_task_alive() -> None:
+    class Swallowing(Engine):
+        async def _asked(self, what: str, channels: Sequence[str]) -> None:
+            try:
+                await super()._asked(what, channels)
+            except asyncio.CancelledError:  # as `asyncio.wait_for` does on Python 3.11, if it has its answer
+                return
+
+    one = Rig()
+    one.engine = Swallowing()
+    await one.connect()
+    one.engine.answers.clear()
+    holding = asyncio.create_task(one.subscriptions.hold("a"))
+    await one.settle()
+    await asyncio.wait_for(one.disconnect(), SOON)
+    one.subscriptions.stop()
+    await holding

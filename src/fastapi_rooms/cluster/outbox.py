@@ -5,6 +5,7 @@ from collections import deque
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
+from fastapi_rooms.cluster.cancellation import raise_if_cancelled
 from fastapi_rooms.errors import BrokerUnavailable
 
 BATCH: Final = 256
@@ -76,6 +77,7 @@ class Outbox:
                 for letter in self._sending:
                     if not letter.done.done():
                         letter.done.set_result(None)
+                raise_if_cancelled()
 
     def close(self, why: str) -> None:
         """Take no messages, and give back those that wait: the connection is gone."""

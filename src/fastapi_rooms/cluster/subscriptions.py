@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
+from fastapi_rooms.cluster.cancellation import raise_if_cancelled
 
 BATCH: Final = 500
 """Channels in one request to the engine."""
@@ -84,6 +85,7 @@ class Subscriptions:
         while True:
             await self._changed.wait()
             await self._catch_up(connection)
+            raise_if_cancelled()
 
     def lost(self) -> None:
         """The connection is gone: nothing is heard. Whoever waits goes on without."""

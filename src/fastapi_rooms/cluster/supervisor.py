@@ -6,6 +6,7 @@ import random
 from typing import Protocol
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
+from fastapi_rooms.cluster.cancellation import raise_if_cancelled
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.subscriptions import Subscriptions
 from fastapi_rooms.errors import BrokerUnavailable
@@ -94,6 +95,7 @@ class Supervisor:
     async def _receive(self, connection: BrokerConnection) -> None:
         while True:
             channel, data = await connection.receive()
+            raise_if_cancelled()
             await self._watcher.received(channel, data)
 
     async def _probe(self) -> None:
