@@ -20,6 +20,7 @@ from fastapi_rooms.hooks import contained
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.memberships import Memberships
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.send_queue import check_size
 
 logger = logging.getLogger("fastapi_rooms")
@@ -46,22 +47,6 @@ class DeliverHere(Protocol):
         ...
 
 
-class BrokerHooks(Protocol):
-    """The hooks of a `RoomManager` that tell of its broker."""
-
-    async def on_broker_lost(self, error: Exception) -> None:
-        """The broker is out of reach."""
-        ...
-
-    async def on_broker_restored(self) -> None:
-        """It is back."""
-        ...
-
-    async def on_continuity_lost(self, room: str) -> None:
-        """Members here may have missed messages."""
-        ...
-
-
 class Clustered:
     """Joins a manager's rooms in this process to those in others.
 
@@ -75,7 +60,7 @@ class Clustered:
 
     def __init__(
         self,
-        hooks: BrokerHooks,
+        hooks: RoomHooks[Any],
         deliver_here: DeliverHere,
         host: ManagerHost[Any],
         memberships: Memberships,
@@ -188,15 +173,16 @@ class Clustered:
         lists = (_read(body, _MEMBERS, []) for body in question.answers.values())
         return [one for members in lists for one in members], frozenset(question.missing)
 
-    async def hold_user(self, user_id: str) -> None:
+    async def hold(self, *, user_id: str | None = None, room: str | None = None) -> None:
         """See `Reach`."""
-        registry = self._host.registry
-        await self._hold(self.cluster.channels.user(user_id), partial(registry.count_of_user, user_id))
-
-    async def hold_room(self, room: str) -> None:
-        """See `Reach`."""
-        registry = self._host.registry
-        await self._hold(self.cluster.channels.room(room), partial(registry.count_in_room, room))
+        registry, channels = self._host.registry, self.cluster.channels
+        held: dict[str, Callable[[], int]] = {}
+        if user_id is not None:
+            held[channels.user(user_id)] = partial(registry.count_of_user, user_id)
+        if room is not None:
+            held[channels.room(room)] = partial(registry.count_in_room, room)
+        self._occupied.update(held)
+        await self.cluster.subscriptions.hold(*held)
 
     def release_user(self, user_id: str) -> None:
         """See `Reach`."""
@@ -253,10 +239,6 @@ class Clustered:
         rooms = self._host.registry.rooms
         hooks: list[Callable[[], Awaitable[None]]] = [self._hooks.on_broker_restored]
         self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
-
-    async def _hold(self, channel: str, count: Callable[[], int]) -> None:
-        self._occupied[channel] = count
-        await self.cluster.subscriptions.hold(channel)
 
     async def _deliver(self, header: Header, body: bytes) -> None:
         payload = payload_of(header, body)

@@ -1,7 +1,7 @@
 """`ConnectionManager`: connect, serve, broadcast, drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
@@ -10,9 +10,10 @@ from starlette.websockets import WebSocket
 
 from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.connection import Connection
+from fastapi_rooms.delivering import deliver, from_thread
 from fastapi_rooms.drain import drain, sweep
-from fastapi_rooms.errors import CloseCode, DisconnectReason, WrongEventLoop
-from fastapi_rooms.fanout import Delivery, Exclude, fan_out
+from fastapi_rooms.errors import CloseCode, DisconnectReason
+from fastapi_rooms.fanout import Delivery, Exclude
 from fastapi_rooms.hooks import Hooks, MessageT, UserT, contained
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.identity import user_id_of
@@ -244,9 +245,8 @@ class ConnectionManager(Hooks[UserT, MessageT]):
             WrongEventLoop: Called on the event loop itself, where it would wait for ever: use `broadcast`.
             TimeoutError: The event loop did not come to it in time; the message may still go out.
         """
-        return self._from_thread(
-            partial(self.broadcast, message, exclude=exclude, exclude_users=exclude_users, key=key), timeout
-        )
+        call = partial(self.broadcast, message, exclude=exclude, exclude_users=exclude_users, key=key)
+        return from_thread(self._host, call, timeout)
 
     async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> Delivery:
         """Send one message to all connections of one user, as `broadcast` does."""
@@ -359,58 +359,12 @@ class ConnectionManager(Hooks[UserT, MessageT]):
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
-        overflow: Overflow | None = None,
-        scope: str | None = None,
     ) -> Delivery:
         payload = Payload.of(message)
         check_size(payload, self.queue)
-        return await self._fan_out(
-            recipients,
-            payload,
-            exclude=exclude,
-            exclude_users=exclude_users,
-            key=key,
-            overflow=overflow,
-            scope=scope,
+        return await deliver(
+            self._host, recipients, payload, exclude=exclude, exclude_users=exclude_users, key=key
         )
-
-    async def _fan_out(
-        self,
-        recipients: Iterable[Connection[UserT]],
-        payload: Payload,
-        *,
-        exclude: Exclude,
-        exclude_users: str | Collection[str],
-        key: str | None,
-        overflow: Overflow | None,
-        scope: str | None,
-    ) -> Delivery:
-        self._host.check_loop()
-        delivery, pause = fan_out(
-            recipients,
-            payload,
-            overflow=self.overflow if overflow is None else overflow,
-            scope=scope,
-            key=key,
-            exclude=exclude,
-            exclude_users=exclude_users,
-            gathering=self._host.gathering,
-        )
-        if pause is not None:
-            await asyncio.sleep(pause)  # a busy producer must not starve the writers
-        return delivery
-
-    def _from_thread(
-        self, broadcast: Callable[[], Coroutine[Any, Any, Delivery]], timeout: float | None
-    ) -> Delivery:
-        loop = self._host.loop
-        if loop is None or loop.is_closed():
-            return Delivery()  # nobody has connected yet
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(broadcast(), loop).result(timeout)
-        raise WrongEventLoop("broadcast_from_thread was called on an event loop: use `await broadcast(...)` there")
 
 
 def _given(option: _T | Unset, default: _T) -> _T:

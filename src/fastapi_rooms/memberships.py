@@ -13,6 +13,7 @@ from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import CloseCode, ConfigurationError, ConnectionClosed, DisconnectReason, JoinRefused
 from fastapi_rooms.hooks import expected_end, inside_hook_of
 from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.session import Session, refusal
 
 
@@ -29,39 +30,14 @@ class Joined:
     new: bool
 
 
-class RoomHooks(Protocol):
-    """The hooks of a `RoomManager` that memberships run."""
-
-    async def authorize(self, connection: Connection[Any], room: str, /) -> bool:
-        """Whether the connection may join."""
-        ...
-
-    async def on_join(self, connection: Connection[Any], room: str, /) -> None:
-        """The connection is a member."""
-        ...
-
-    async def on_leave(self, connection: Connection[Any], room: str, /) -> None:
-        """The connection is no member any more."""
-        ...
-
-    async def on_room_active(self, room: str, /) -> None:
-        """The first member is here."""
-        ...
-
-    async def on_room_idle(self, room: str, /) -> None:
-        """The last member is gone."""
-        ...
-
-
 class Reach(Protocol):
     """What more it takes to be reached from other processes: a `Clustered` manager's channels."""
 
-    async def hold_user(self, user_id: str) -> None:
-        """The user is about to have a connection here; returns when what is sent to the user is heard."""
-        ...
+    async def hold(self, *, user_id: str | None = None, room: str | None = None) -> None:
+        """The user is about to have a connection here, the room a member.
 
-    async def hold_room(self, room: str) -> None:
-        """The room has, or is about to have, a member here; returns when what is sent there is heard."""
+        Returns when what is sent to them is heard, or the broker is out of reach.
+        """
         ...
 
     def release_user(self, user_id: str) -> None:
@@ -100,7 +76,7 @@ class Memberships:
         reach: Who sees to it that other processes reach the rooms; `None`: there are none.
     """
 
-    def __init__(self, host: ManagerHost[Any], hooks: RoomHooks, *, watch_rooms: bool) -> None:
+    def __init__(self, host: ManagerHost[Any], hooks: RoomHooks[Any], *, watch_rooms: bool) -> None:
         self._host = host
         self._hooks = hooks
         self._watch_rooms = watch_rooms
@@ -207,10 +183,7 @@ class Memberships:
 
     async def _hold(self, session: Session[Any]) -> None:
         if self.reach is not None:
-            if session.connection.user_id is not None:
-                await self.reach.hold_user(session.connection.user_id)
-            if session.room is not None:
-                await self.reach.hold_room(session.room)
+            await self.reach.hold(user_id=session.connection.user_id, room=session.room)
 
     async def _refused(self, connection: Connection[Any], room: str) -> Exception | None:
         if not isinstance(room, str):
@@ -240,7 +213,7 @@ class Memberships:
         """Run the hooks of joining; whether the connection is still a member after them."""
         try:
             if self.reach is not None:
-                await self.reach.hold_room(room)
+                await self.reach.hold(room=room)
             leaving = self._leaving.get((connection.id, room))
             if leaving is not None and inside_hook_of() != connection.id:
                 await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`

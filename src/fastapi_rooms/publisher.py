@@ -16,6 +16,7 @@ from fastapi_rooms.brokers.memory import MemoryBroker
 from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.closing import check_close_code
+from fastapi_rooms.cluster.failures import first_error
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.envelope import Header, Kind, body_of, seal
 from fastapi_rooms.errors import (
@@ -238,7 +239,7 @@ class _Line:
                 await self._ending.wait()
                 raise error  # noqa: TRY301 - it ends the two tasks
         except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
-            error = _first(errors)
+            error = first_error(errors)
         finally:
             self.over = True
             self.outbox.close(f"{self._broker} is out of reach: {error!r}")
@@ -388,10 +389,3 @@ def _name(room: str) -> str:
     if not isinstance(room, str):
         raise TypeError(f"a room's name is a str, not {room!r}")
     return room
-
-
-def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else BrokerUnavailable(repr(error))

@@ -12,21 +12,23 @@ from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.cluster.cluster import BrokerHealth
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.connection import Connection
+from fastapi_rooms.delivering import deliver, from_thread
 from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason
 from fastapi_rooms.fanout import Delivery, Exclude
 from fastapi_rooms.hooks import MessageT, UserT
 from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
 from fastapi_rooms.memberships import Joined, Memberships
-from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.room import Count, Member, Members, Room
+from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.send_queue import check_size
 from fastapi_rooms.session import Session
 from fastapi_rooms.workers import several_workers
 
 
-class RoomManager(ConnectionManager[UserT, MessageT]):
+class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
     """Connections that join rooms; everything of `ConnectionManager`, and rooms.
 
     A connection may be in several rooms. A room exists while it has a member; nothing is kept of an empty one,
@@ -61,8 +63,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         super().__init__(queue=queue, overflow=overflow, limits=limits, rate_limit=rate_limit, heartbeat=heartbeat)
         kind = type(self)
         watch_rooms = (
-            kind.on_room_active is not RoomManager.on_room_active
-            or kind.on_room_idle is not RoomManager.on_room_idle
+            kind.on_room_active is not RoomHooks.on_room_active or kind.on_room_idle is not RoomHooks.on_room_idle
         )
         self._memberships = Memberships(self._host, self, watch_rooms=watch_rooms)
         self._host.extension = self._memberships
@@ -71,46 +72,6 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
         if self.broker is not None:
             self._clustered = Clustered(self, self._deliver_here, self._host, self._memberships, self.broker)
             self._memberships.reach = self._clustered
-
-    async def authorize(self, connection: Connection[UserT], room: str) -> bool:
-        """Whether the connection may join; asked before every join. By default: yes.
-
-        For the room given to `connect` it runs before accept, so a refusal is an HTTP 403 (with
-        `authenticate=`, whose user is known later: close code 4507). It may raise `HTTPException` for another
-        status. What else it raises refuses, is logged, and reported to `on_error`.
-        """
-        return True
-
-    async def on_join(self, connection: Connection[UserT], room: str) -> None:
-        """The connection is a member; broadcasts to the room reach it already."""
-
-    async def on_leave(self, connection: Connection[UserT], room: str) -> None:
-        """The connection is no member any more. Runs if and only if `on_join` began."""
-
-    async def on_room_active(self, room: str) -> None:
-        """The room's first member is here. Joins wait for it before their `on_join`: do not join it from here."""
-
-    async def on_room_idle(self, room: str) -> None:
-        """The room's last member is gone. Never overlaps `on_room_active` of the same room."""
-
-    async def on_broker_lost(self, error: Exception) -> None:
-        """The broker is out of reach, once per outage. Messages reach this process alone until it is restored."""
-
-    async def on_broker_restored(self) -> None:
-        """The broker is back, or there at last, and what others send is heard again."""
-
-    async def on_continuity_lost(self, room: str) -> None:
-        """After an outage, for each room with a member here: messages from other processes may be missing.
-
-        The place to tell the page to load its state anew.
-        """
-
-    def room_policy(self, room: str) -> RoomPolicy | None:
-        """How this room differs from the manager; `None`, the default: not at all.
-
-        Called for every broadcast to the room: a pure and quick function of the name.
-        """
-        return None
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -274,7 +235,7 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
     ) -> Delivery:
         """`broadcast` for threads; see `ConnectionManager.broadcast_from_thread`."""
         call = partial(self.broadcast, message, room=room, exclude=exclude, exclude_users=exclude_users, key=key)
-        return self._from_thread(call, timeout)
+        return from_thread(self._host, call, timeout)
 
     async def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> int:
         """End all memberships of a room, in every process, with `on_leave` for each.
@@ -394,7 +355,8 @@ class RoomManager(ConnectionManager[UserT, MessageT]):
             overflow = None if policy is None else policy.overflow
         elif user is not None:
             recipients = registry.of_user(user)
-        return await self._fan_out(
+        return await deliver(
+            self._host,
             recipients,
             payload,
             exclude=exclude,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .engines import Engine, MemoryEngine
+from .engines import Engine, MemoryEngine, running
 from .nats_engine import NatsEngine
 from .postgres_engine import PostgresEngine
 from .redis_engine import RedisEngine
@@ -26,9 +26,12 @@ FAULTY = _parameters([kind for kind in _ENGINES if kind.faults])  # type: ignore
 @pytest.fixture(scope="session", params=_parameters(_ENGINES))
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A running engine that the tests of a session share: they leave it as they found it."""
-    engine: Engine = request.param()
-    engine.start()
-    try:
+    with running(request.param()) as engine:
         yield engine
-    finally:
-        engine.close()
+
+
+@pytest.fixture(scope="module", params=FAULTY)
+def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine that only the tests of one file use: they kill it."""
+    with running(request.param()) as engine:
+        yield engine

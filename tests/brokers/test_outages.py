@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,23 +11,11 @@ import pytest
 from fastapi_rooms import Delivery
 from fastapi_rooms.testing import WebSocketSession, eventually
 
-from .conftest import FAULTY
 from .engines import QUICK, Engine
 from .proxy import Proxy
 from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
-
-
-@pytest.fixture(scope="module", params=FAULTY)
-def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """An engine that only these tests use: they kill it."""
-    engine: Engine = request.param()
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from fastapi_rooms.errors import BrokerUnavailable, WrongEventLoop
 from fastapi_rooms.publisher import Publisher, SyncPublisher
 from fastapi_rooms.testing import SocketClosed, eventually
 
-from .conftest import FAULTY
 from .engines import QUICK, Engine
 from .workers import SOON, Manager, Worker, workers
 
@@ -52,17 +51,6 @@ def blocking(engine: Engine, prefix: str) -> Iterator[SyncPublisher]:
         pytest.skip("a broker in memory is for one event loop")
     with SyncPublisher(lambda: engine.broker(prefix=prefix)) as publisher:
         yield publisher
-
-
-@pytest.fixture(scope="module", params=FAULTY)
-def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """An engine that only these tests use: they kill it."""
-    engine: Engine = request.param()
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 async def test_a_message_reaches_the_members_of_a_room_and_nobody_else(

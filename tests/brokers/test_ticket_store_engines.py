@@ -20,7 +20,7 @@ from fastapi_rooms.stores.postgres_tickets import PostgresTicketStore
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
-from .engines import Engine
+from .engines import Engine, running
 from .nats_engine import NatsEngine
 from .postgres_engine import PostgresEngine
 from .redis_engine import RedisEngine
@@ -33,27 +33,22 @@ STORES: list[tuple[Callable[..., Any], str]] = [
 ]
 
 
-def running(engine: Engine) -> Iterator[Engine]:
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Engine]:
-    yield from running(RedisEngine())
+    with running(RedisEngine()) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")
 def jetstream() -> Iterator[Engine]:
-    yield from running(nats())
+    with running(nats()) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Engine]:
-    yield from running(PostgresEngine())
+    with running(PostgresEngine()) as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -352,11 +347,7 @@ async def test_a_nats_that_does_not_encrypt_is_not_told_who_we_are(jetstream: En
 
 
 async def test_another_user_or_password_is_sent_decoded_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    engine = NatsEngine()
-    engine._config.write_text(
-        f'jetstream {{ store_dir: "{engine._server.directory}" }}\n'
-        'authorization { user: "a@b", password: "hun/ter2" }\n'
-    )
+    engine = NatsEngine(config='authorization { user: "a@b", password: "hun/ter2" }', jetstream=True)
     engine.start()
     good = NatsTicketStore(f"nats://a%40b:hun%2Fter2@127.0.0.1:{engine.port}")
     bad = NatsTicketStore(f"nats://a%40b:hunter3@127.0.0.1:{engine.port}")

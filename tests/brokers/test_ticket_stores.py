@@ -19,7 +19,7 @@ from fastapi_rooms.stores.postgres_tickets import PostgresTicketStore
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import Client, Refused, eventually
 
-from .engines import Engine
+from .engines import Engine, running
 from .nats_engine import NatsEngine
 from .postgres_engine import PostgresEngine
 from .proxy import Proxy
@@ -66,10 +66,7 @@ class Stores:
 
 
 def nats() -> NatsEngine:
-    engine = NatsEngine()
-    with_jetstream = f'jetstream {{ store_dir: "{engine._server.directory}" }}\n'
-    engine._config.write_text(with_jetstream)
-    return engine
+    return NatsEngine(jetstream=True)
 
 
 @pytest.fixture(
@@ -81,12 +78,8 @@ def nats() -> NatsEngine:
 )
 def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine that only these tests use: they kill it."""
-    engine: Engine = request.param()
-    engine.start()
-    try:
+    with running(request.param()) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 @pytest.fixture

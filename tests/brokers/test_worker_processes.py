@@ -2,11 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
 
-import pytest
-
-from .conftest import FAULTY
 from .engines import Engine
 from .processes import Person, Process, by_room, crowd, processes
 
@@ -16,17 +12,6 @@ PEOPLE, ROOMS, MESSAGES = 30, 10, 5_000
 
 MEMORY = 30 * 1024 * 1024
 """Bytes that a worker may grow by while its broker is away twice."""
-
-
-@pytest.fixture(scope="module", params=FAULTY)
-def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """An engine that only these tests use: they kill it."""
-    engine: Engine = request.param()
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def prefix() -> str:

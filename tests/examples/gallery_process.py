@@ -77,7 +77,7 @@ class GalleryProcess:
                 return True
             if time.monotonic() > deadline:
                 break
-            time.sleep(0.01)
+            time.sleep(0.01)  # another process, and that it listens is all that it says
         return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:

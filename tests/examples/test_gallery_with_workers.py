@@ -49,7 +49,7 @@ def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process, which tells nobody
 
 
 @contextmanager

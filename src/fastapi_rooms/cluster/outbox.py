@@ -5,7 +5,7 @@ from collections import deque
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
-from fastapi_rooms.cluster.cancellation import raise_if_cancelled
+from fastapi_rooms.cluster.failures import raise_if_cancelled
 from fastapi_rooms.errors import BrokerUnavailable
 
 BATCH: Final = 256

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
-from fastapi_rooms.cluster.cancellation import raise_if_cancelled
+from fastapi_rooms.cluster.failures import raise_if_cancelled
 
 BATCH: Final = 500
 """Channels in one request to the engine."""
@@ -51,20 +51,15 @@ class Subscriptions:
         """A snapshot of the wanted channels."""
         return tuple(self._wanted)
 
-    async def hold(self, channel: str) -> bool:
-        """Want a channel, and wait until it is heard; False where the engine is out of reach, or gets there."""
-        if channel not in self._wanted:
-            self._wanted[channel] = None
-            self._look(channel)
-            self.release(channel)  # unless whoever holds it is there by then
-        elif channel in self._lingering:
-            self._lingering.pop(channel).cancel()
-            self.release(channel)
-        while self._connected and not self.hears(channel) and channel in self._wanted:
+    async def hold(self, *channels: str) -> bool:
+        """Want channels, and wait until all are heard; False where the engine is out of reach, or gets there."""
+        for channel in channels:
+            self._want(channel)
+        while self._connected and any(one in self._wanted and not self.hears(one) for one in channels):
             if self._progress is None:
                 self._progress = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._progress)
-        return self.hears(channel)
+        return all(map(self.hears, channels))
 
     def release(self, channel: str) -> None:
         """Nobody may need the channel now; it is left if that is so after a while."""
@@ -123,6 +118,15 @@ class Subscriptions:
                 if channel in self._wanted:  # somebody came back while we left
                     self._look(channel)
             self._tell()
+
+    def _want(self, channel: str) -> None:
+        if channel not in self._wanted:
+            self._wanted[channel] = None
+            self._look(channel)
+            self.release(channel)  # unless whoever holds it is there by then
+        elif channel in self._lingering:
+            self._lingering.pop(channel).cancel()
+            self.release(channel)
 
     def _forget(self, channel: str) -> None:
         self._lingering.pop(channel, None)

@@ -6,7 +6,7 @@ import random
 from typing import Protocol
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
-from fastapi_rooms.cluster.cancellation import raise_if_cancelled
+from fastapi_rooms.cluster.failures import first_error, raise_if_cancelled
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.subscriptions import Subscriptions
 from fastapi_rooms.errors import BrokerUnavailable
@@ -84,7 +84,7 @@ class Supervisor:
                 tasks.create_task(self._subscriptions.keep(connection), name="fastapi_rooms broker subscriber")
                 tasks.create_task(self._probe(), name="fastapi_rooms broker probe")
         except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
-            error = _first(errors)
+            error = first_error(errors)
         finally:
             self._outbox.close(f"{self._broker} is out of reach")
             self._subscriptions.lost()
@@ -121,10 +121,3 @@ class Supervisor:
             self.outages += 1
             logger.warning("%s is out of reach, rooms are local meanwhile: %r", self._broker, error)
             self._watcher.lost(error)
-
-
-def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else BrokerUnavailable(repr(error))

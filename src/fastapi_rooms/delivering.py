@@ -1,0 +1,68 @@
+"""How a manager gives a message to connections in this process: on their event loop, or from a thread."""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from typing import Any
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import WrongEventLoop
+from fastapi_rooms.fanout import Delivery, Exclude, fan_out
+from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.options import Overflow
+from fastapi_rooms.payload import Payload
+
+
+async def deliver(
+    host: ManagerHost[Any],
+    recipients: Iterable[Connection[Any]],
+    payload: Payload,
+    *,
+    exclude: Exclude,
+    exclude_users: str | Collection[str],
+    key: str | None,
+    overflow: Overflow | None = None,
+    scope: str | None = None,
+) -> Delivery:
+    """Offer a message to each recipient, and let the writers run if some queue is more than half full.
+
+    Args:
+        host: The manager's.
+        recipients: See `fan_out`, as for the other arguments.
+        payload: See there.
+        exclude: See there.
+        exclude_users: See there.
+        key: See there.
+        overflow: What happens at a full queue. `None`: what the manager says.
+        scope: See there.
+
+    Raises:
+        WrongEventLoop: The connections live on another event loop.
+    """
+    host.check_loop()
+    delivery, pause = fan_out(
+        recipients,
+        payload,
+        overflow=host.overflow if overflow is None else overflow,
+        scope=scope,
+        key=key,
+        exclude=exclude,
+        exclude_users=exclude_users,
+        gathering=host.gathering,
+    )
+    if pause is not None:
+        await asyncio.sleep(pause)  # a busy producer must not starve the writers
+    return delivery
+
+
+def from_thread(
+    host: ManagerHost[Any], broadcast: Callable[[], Coroutine[Any, Any, Delivery]], timeout: float | None
+) -> Delivery:
+    """Run a broadcast on the manager's event loop; see `ConnectionManager.broadcast_from_thread`."""
+    loop = host.loop
+    if loop is None or loop.is_closed():
+        return Delivery()  # nobody has connected yet
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run_coroutine_threadsafe(broadcast(), loop).result(timeout)
+    raise WrongEventLoop("broadcast_from_thread was called on an event loop: use `await broadcast(...)` there")
