@@ -49,6 +49,13 @@ class ErrorRecords(logging.Handler):
         return logging.Formatter("%(name)s %(levelname)s: %(message)s").format(record)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_is_older_is_no_garbage() -> None:
+    """Set aside, modules and reports need not be walked through by the collection after each test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_error_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test, async or not: no logged errors, and no garbage that complains later."""

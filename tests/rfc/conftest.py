@@ -1,6 +1,5 @@
 """Every test here that asks for `server` runs once on each transport; one process serves all of them."""
 
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,12 +14,3 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A running server with the echo example."""
     with running(Server(request.param, directory=tmp_path_factory.mktemp("rfc"))) as server:
         yield server
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _what_is_imported_is_no_garbage() -> Iterator[None]:
-    """Spares the collection after each of a thousand short tests looking through it."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
