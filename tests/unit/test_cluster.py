@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -277,7 +278,7 @@ async def test_who_does_not_answer_in_time_is_named() -> None:
             kind=Kind.ANSWER, process="quick", number=2, question=asked.number, user=rig.cluster.process
         )
         rig.comes(answer, b"3", channel=own)
-        rig.comes(answer.model_copy(update={"question": 999}), b"4", channel=own)
+        rig.comes(replace(answer, question=999), b"4", channel=own)
         question = await asking
         assert (question.answers, question.missing) == ({"quick": b"3"}, {"slow"})
 

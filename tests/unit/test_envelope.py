@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,3 +87,10 @@ def test_a_message_arrives_as_it_was_sent(message: str | bytes) -> None:
 def test_text_that_is_none_is_foreign() -> None:
     with pytest.raises(ForeignMessage):
         payload_of(Header(kind=Kind.MESSAGE, process="p", number=1), b"\xff")
+
+
+@pytest.mark.parametrize("name", ["key", "reason"])
+def test_what_is_no_text_is_refused_before_it_travels(name: str) -> None:
+    options: dict[str, Any] = {name: 5}
+    with pytest.raises(TypeError, match=f"{name}=5 must be a str"):
+        Header(kind=Kind.MESSAGE, process="p", number=1, **options)
