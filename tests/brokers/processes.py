@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,25 @@ ROOT = Path(__file__).parents[2]
 
 
 class Process:
-    """One worker: a uvicorn process of its own."""
+    """One worker: a uvicorn process of its own.
 
-    def __init__(self, *, url: str, prefix: str, quick: bool) -> None:
+    Args:
+        url: The broker's.
+        prefix: The broker's.
+        timings: The broker's, by the name that the app knows.
+        app: A module beside this one.
+        options: For uvicorn, beside those that all have.
+    """
+
+    def __init__(
+        self, *, url: str, prefix: str, timings: str, app: str = "worker_app", options: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
-        timings = {"ROOMS_QUICK": "1"} if quick else {}
-        command = [sys.executable, "-m", "uvicorn", "tests.brokers.worker_app:app", "--port", str(self.port)]
+        command = [sys.executable, "-m", "uvicorn", f"tests.brokers.{app}:app", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [*command, "--log-level", "warning", "--ws-ping-interval", "600"],
+            [*command, "--log-level", "warning", "--ws-ping-interval", "600", *options],
             cwd=ROOT,
-            env={**os.environ, "ROOMS_BROKER": url, "ROOMS_PREFIX": prefix, **timings},
+            env={**os.environ, "ROOMS_BROKER": url, "ROOMS_PREFIX": prefix, "ROOMS_TIMINGS": timings},
         )
 
     def wait_started(self) -> None:
@@ -142,7 +151,8 @@ async def enter(process: Process, room: str, name: str) -> Person:
 @asynccontextmanager
 async def processes(count: int, *, url: str, prefix: str, quick: bool = False) -> AsyncIterator[list[Process]]:
     """So many workers that know each other; `quick`: with deadlines a tenth of the defaults."""
-    started = [Process(url=url, prefix=prefix, quick=quick) for _ in range(count)]
+    timings = "quick" if quick else "steady"
+    started = [Process(url=url, prefix=prefix, timings=timings) for _ in range(count)]
     try:
         for one in started:
             await asyncio.to_thread(one.wait_started)

@@ -6,16 +6,24 @@ from typing import Any
 from fastapi import FastAPI, WebSocket
 
 from fastapi_rooms import RoomManager
+from fastapi_rooms.brokers import BrokerTimings
 from fastapi_rooms.brokers.url import broker_from_url
 
 from .engines import QUICK, STEADY
+
+TIMINGS = {
+    "quick": QUICK,
+    "steady": STEADY,
+    "patient": BrokerTimings(connect=30.0, publish=30.0, probe_interval=60.0, probe_timeout=30.0),
+}
+"""By name; the patient ones are for workers that are stopped for a moment."""
 
 
 class Rooms(RoomManager[Any, Any]):
     """Counts what its broker does."""
 
     def __init__(self) -> None:
-        timings = QUICK if "ROOMS_QUICK" in os.environ else STEADY
+        timings = TIMINGS[os.environ["ROOMS_TIMINGS"]]
         broker = broker_from_url(os.environ["ROOMS_BROKER"], prefix=os.environ["ROOMS_PREFIX"], timings=timings)
         super().__init__(broker=broker)
         self.continuity_lost: list[str] = []
