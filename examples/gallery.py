@@ -4,23 +4,51 @@ Run it with `python -m fastapi_rooms examples`, or from the checkout with `uvico
 http://127.0.0.1:8000.
 """
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
+from fastapi_rooms.brokers import Broker
+
 from . import chat, dashboard, echo
 
 HERE = Path(__file__).parent
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class KeepsTable(Protocol):
+    """A broker that needs a table: PostgreSQL's."""
+
+    async def create_schema(self) -> None: ...
+
+
+async def prepare(broker: Broker | None) -> None:
+    """Create the broker's table, so that any database will do. An application does this in its migrations.
+
+    Where it cannot, the table may be there already; if not, the managers say that they miss it.
+    """
+    if broker is None or not isinstance(broker, KeepsTable):
+        return
+    try:
+        async with asyncio.timeout(broker.timings.connect):
+            await broker.create_schema()
+    except Exception as error:  # noqa: BLE001 - drivers raise what they like
+        logger.warning("%s: no table was created: %r", broker, error)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Starlette does not run the lifespans of mounted applications, so this one runs their managers'."""
+    await prepare(chat.chat.broker)  # the dashboard's uses the same table
     async with echo.echo.lifespan(app), chat.chat.lifespan(app), dashboard.dashboard.lifespan(app):
         yield
 

@@ -1,5 +1,6 @@
 """The gallery in several processes: what is said at one is heard at the others, and nothing is left of them."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import psutil
 import pytest
 from gallery_process import GalleryProcess
@@ -17,12 +19,16 @@ from stalled_client import sign_in
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from brokers.engines import running
+from brokers.postgres_engine import PostgresEngine
 from fastapi_rooms import __main__ as command
 from fastapi_rooms.private_engine import EngineNotFound, private_redis
 
 SECRET = "a secret of 32 characters or more, for tests"
 WITHIN = 10.0
 TRACEBACK = "Traceback"
+LONG = "€" * 2_700
+"""Longer, with its three bytes for each, than a notification of PostgreSQL."""
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +99,29 @@ def port_of(page: ClientConnection) -> int:
     return port
 
 
+@contextmanager
+def enter_at_both(gallery: GalleryProcess) -> Iterator[tuple[ClientConnection, ClientConnection]]:
+    """Ada at the first worker, and Grace at the second, once each knows of the other."""
+    first, second = workers_of(gallery)
+    with enter_beside(second, gallery.port, "Ada") as ada, enter_beside(first, gallery.port, "Grace") as grace:
+        assert any(holds(first, gallery.port, port_of(ada)))
+        assert any(holds(second, gallery.port, port_of(grace)))
+        for page in (ada, grace):
+            heard(page, type="people", names=["Ada", "Grace"])
+        yield ada, grace
+
+
 def family(gallery: GalleryProcess) -> list[psutil.Process]:
     """All that it has started."""
     return psutil.Process(gallery.pid).children(recursive=True)
+
+
+async def drop_table(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("DROP TABLE fastapi_rooms_payloads")
+    finally:
+        await connection.close()
 
 
 def engines(gallery: GalleryProcess) -> list[psutil.Process]:
@@ -105,12 +131,7 @@ def engines(gallery: GalleryProcess) -> list[psutil.Process]:
 def test_what_is_said_at_one_worker_is_heard_at_the_other_and_both_list_who_is_here(
     gallery: GalleryProcess,
 ) -> None:
-    first, second = workers_of(gallery)
-    with enter_beside(second, gallery.port, "Ada") as ada, enter_beside(first, gallery.port, "Grace") as grace:
-        assert any(holds(first, gallery.port, port_of(ada)))
-        assert any(holds(second, gallery.port, port_of(grace)))
-        for page in (ada, grace):
-            heard(page, type="people", names=["Ada", "Grace"])
+    with enter_at_both(gallery) as (ada, grace):
         say(ada, "hello over there")
         for page in (ada, grace):
             heard(page, type="say", text="hello over there", **{"from": "Ada"})
@@ -177,6 +198,20 @@ def test_workers_use_the_broker_that_is_set_and_start_no_engine(tmp_path: Path) 
         with GalleryProcess(tmp_path, workers=2, environment={"ROOMS_BROKER": url}) as gallery:
             assert engines(gallery) == []
         assert TRACEBACK not in gallery.log, gallery.log
+
+
+def test_workers_share_the_chat_through_a_postgresql_on_which_nothing_was_prepared(tmp_path: Path) -> None:
+    with running(PostgresEngine()) as engine:
+        asyncio.run(drop_table(engine.url))
+        with (
+            GalleryProcess(tmp_path, workers=2, environment={"ROOMS_BROKER": engine.url}) as gallery,
+            enter_at_both(gallery) as (ada, grace),
+        ):
+            say(ada, "hello over there")
+            heard(grace, type="say", text="hello over there", **{"from": "Ada"})
+            say(ada, LONG)
+            heard(grace, type="say", text=LONG, **{"from": "Ada"})
+        assert "out of reach" not in gallery.log, gallery.log
 
 
 def test_a_number_of_workers_that_cannot_be_ends_with_2(
