@@ -7,9 +7,13 @@ import pytest
 from .engines import Engine, MemoryEngine, running
 from .nats_engine import NatsEngine
 from .postgres_engine import PostgresEngine
+from .redis_cluster_engine import RedisClusterEngine
 from .redis_engine import RedisEngine
 
 _ENGINES: list[Callable[[], Engine]] = [MemoryEngine, RedisEngine, NatsEngine, PostgresEngine]
+
+_CONFORMING: list[Callable[[], Engine]] = [*_ENGINES, RedisClusterEngine]
+"""Those that the conformance suite runs on: more than the rest, whose time is scarce."""
 
 
 def _parameters(kinds: list[Callable[[], Engine]]) -> list[object]:
@@ -23,7 +27,14 @@ FAULTY = _parameters([kind for kind in _ENGINES if kind.faults])  # type: ignore
 """Those that run in a process of their own, which can be killed."""
 
 
-@pytest.fixture(scope="session", params=_parameters(_ENGINES))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        conforming = metafunc.module.__name__.endswith("test_broker_conformance")
+        kinds = _parameters(_CONFORMING if conforming else _ENGINES)
+        metafunc.parametrize("engine", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A running engine that the tests of a session share: they leave it as they found it."""
     with running(request.param()) as engine:

@@ -1,4 +1,4 @@
-"""Redis and Valkey: publish and subscribe, with redis-py."""
+"""Redis and Valkey: publish and subscribe, with redis-py; see `redis_cluster` for clusters."""
 
 import asyncio
 import re
@@ -7,14 +7,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi_rooms.brokers.interface import BrokerTimings
+from fastapi_rooms.brokers.redis_cluster import SCHEMES, ClusterConnection, ClusterServers
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import ConfigurationError, MissingExtra
 
 try:
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
     from redis.asyncio.client import PubSub
     from redis.asyncio.retry import Retry
+    from redis.asyncio.sentinel import SentinelConnectionPool
     from redis.backoff import NoBackoff
+    from redis.exceptions import RedisClusterException
 except ImportError as error:
     raise MissingExtra(extra="redis", feature="RedisBroker") from error
 
@@ -30,40 +33,40 @@ class RedisBroker:
     On one server all members of a room, in every process, get its messages in one order: the server's. Redis keeps
     nothing: what is published while a process is not connected is lost to it.
 
+    On Redis Cluster, 7.0 or newer, it is `SPUBLISH` and `SSUBSCRIBE`: each room is on the primary of its slot,
+    which gives its messages their one order. All primaries are connected to; one that fails, or a slot that moves
+    to another node, ends all connections, and new ones are made by a new map of the cluster.
+
     Args:
         server: A URL as redis-py takes it (`redis://`, `rediss://` for TLS, `unix://`; user and password of an
-            ACL in it), or a `redis.asyncio.Redis` of your own, such as `Sentinel(...).master_for(...)` makes. A
-            client of your own must not retry (`retry=Retry(NoBackoff(), 0)`), or a message may come twice.
+            ACL in it); for a cluster `redis+cluster://HOST:PORT,HOST:PORT`, or `rediss+cluster://`, with one node
+            or several. Or a client of your own: a `redis.asyncio.RedisCluster`, or a `redis.asyncio.Redis`, such
+            as `Sentinel(...).master_for(...)` makes. A `Redis` must be made with `retry=Retry(NoBackoff(), 0)`,
+            or a message might come twice, and without `decode_responses`. What a `RedisCluster` has of such
+            options does not matter.
         prefix: See `Broker`.
         timings: See `BrokerTimings`.
+
+    Raises:
+        ConfigurationError: The URL cannot work, or the client retries, or decodes. No password is in the text.
     """
 
     def __init__(
-        self, server: str | Redis, *, prefix: str = "rooms", timings: BrokerTimings | None = None
+        self, server: str | Redis | RedisCluster, *, prefix: str = "rooms", timings: BrokerTimings | None = None
     ) -> None:
         Channels(prefix)
         self.prefix = prefix
         self.timings = timings or BrokerTimings()
         self.shared = True
         self.message_bytes = 256 * 1024 * 1024
-        if (
-            isinstance(server, str)
-            and not server.startswith("unix:")
-            and not _PATH.fullmatch(urlsplit(server).path)
-        ):
-            raise ConfigurationError("RedisBroker: behind host and port of the URL comes a number, the database")
-        self._url = server if isinstance(server, str) else None
-        self._client = self._from_url(server) if isinstance(server, str) else server
+        self._server = self._from_url(server) if isinstance(server, str) else self._from_client(server)
 
     def __str__(self) -> str:
-        options = self._client.connection_pool.connection_kwargs
-        where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-        return f"Redis at {where}"
+        return str(self._server)
 
-    async def connect(self) -> "_RedisConnection":
-        """Connect, once for publishing and once for listening."""
-        own = self._client if self._url is None else self._from_url(self._url)
-        connection = _RedisConnection(own, own=self._url is not None)
+    async def connect(self) -> "_RedisConnection | ClusterConnection":
+        """Connect, once for publishing and once for listening; to each primary of a cluster."""
+        connection = await self._server.connection()
         try:
             await connection.open()
         except BaseException:
@@ -71,23 +74,77 @@ class RedisBroker:
             raise
         return connection
 
-    def _from_url(self, url: str) -> Redis:
+    def _from_url(self, url: str) -> "_Server | ClusterServers":
         try:
-            return Redis.from_url(
-                url,
-                decode_responses=False,
-                retry=Retry(NoBackoff(), 0),
-                socket_connect_timeout=self.timings.connect,
-                socket_timeout=None,
-                socket_keepalive=True,
-                health_check_interval=0,
-            )
-        except ValueError:
+            parts = urlsplit(url)
+            if parts.scheme != "unix" and not _PATH.fullmatch(parts.path):
+                raise ConfigurationError(
+                    "RedisBroker: behind host and port of the URL comes a number, the database"
+                )
+            if parts.scheme in SCHEMES:
+                return ClusterServers(url, timings=self.timings)
+            return _Server(url, timings=self.timings)
+        except (ValueError, TypeError, RedisClusterException):
             # What redis-py says may quote a password, or a part of one.
             raise ConfigurationError(
                 "RedisBroker cannot use this URL: percent-encode what is special in user and password, and look "
                 "at scheme, port and options"
             ) from None
+
+    def _from_client(self, client: Redis | RedisCluster) -> "_Server | ClusterServers":
+        if isinstance(client, RedisCluster):
+            return ClusterServers(client, timings=self.timings)
+        _check(client)
+        return _Server(client, timings=self.timings)
+
+
+class _Server:
+    """One server, or the primary that Sentinel names: by a URL, or a client of the user's own."""
+
+    def __init__(self, server: str | Redis, *, timings: BrokerTimings) -> None:
+        self._timings = timings
+        self._url = server if isinstance(server, str) else None
+        self._client = self._from_url(server) if isinstance(server, str) else server
+
+    def __str__(self) -> str:
+        pool = self._client.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            return f"Redis, {pool.service_name} of Sentinel"
+        options = pool.connection_kwargs
+        where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        return f"Redis at {where}"
+
+    async def connection(self) -> "_RedisConnection":
+        """A new one; it is not open yet."""
+        if self._url is None:
+            return _RedisConnection(self._client, own=False)
+        return _RedisConnection(self._from_url(self._url), own=True)
+
+    def _from_url(self, url: str) -> Redis:
+        client = Redis.from_url(
+            url,
+            decode_responses=False,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=self._timings.connect,
+            socket_timeout=None,
+            socket_keepalive=True,
+            health_check_interval=0,
+        )
+        if url.startswith("rediss:"):  # redis-py before 6.0 does not, unless it is told to
+            client.connection_pool.connection_kwargs.setdefault("ssl_check_hostname", True)
+        return client
+
+
+def _check(client: Redis) -> None:
+    pool = client.connection_pool
+    if pool.connection_kwargs.get("decode_responses"):
+        raise ConfigurationError("RedisBroker needs a client without decode_responses: messages are bytes")
+    if pool.connection_class(**pool.connection_kwargs).retry._retries:
+        raise ConfigurationError(
+            "RedisBroker needs a client that does not retry, or a message might come twice: make it with "
+            "retry=Retry(NoBackoff(), 0), of redis.asyncio.retry and redis.backoff, and without retry_on_timeout "
+            "and retry_on_error"
+        )
 
 
 class _RedisConnection:

@@ -37,6 +37,10 @@ _ENGINES: Final = {
     "unix": _Engine("redis", "RedisBroker", "unix"),
     "valkey": _Engine("redis", "RedisBroker", "redis"),
     "valkeys": _Engine("redis", "RedisBroker", "rediss"),
+    "redis+cluster": _Engine("redis", "RedisBroker", "redis+cluster"),
+    "rediss+cluster": _Engine("redis", "RedisBroker", "rediss+cluster"),
+    "valkey+cluster": _Engine("redis", "RedisBroker", "redis+cluster"),
+    "valkeys+cluster": _Engine("redis", "RedisBroker", "rediss+cluster"),
     "nats": _Engine("nats", "NatsBroker", "nats"),
     "tls": _Engine("nats", "NatsBroker", "tls"),
     "postgresql": _Engine("postgres", "PostgresBroker", "postgresql"),
@@ -50,6 +54,7 @@ def broker_from_url(url: str, *, prefix: str = "rooms", timings: BrokerTimings |
     | scheme | broker |
     | --- | --- |
     | `redis://`, `rediss://` (TLS), `unix://`, `valkey://`, `valkeys://` (TLS) | `RedisBroker` |
+    | `redis+cluster://`, `rediss+cluster://` (TLS); `valkey+cluster://`, `valkeys+cluster://` | `RedisBroker` |
     | `nats://`, `tls://` | `NatsBroker` |
     | `postgresql://`, `postgres://` | `PostgresBroker` |
     | `memory://` | `MemoryBroker`, a new one with each call |

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi_rooms.auth.unavailable import TicketStoreFull
 from fastapi_rooms.channels import Channels
@@ -11,7 +12,7 @@ from fastapi_rooms.stores.address import parsed, shown, unusable
 from fastapi_rooms.stores.guard import CLOSING, Guard
 
 try:
-    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import OutOfMemoryError
@@ -34,8 +35,9 @@ class RedisTicketStore:
 
     Args:
         server: A URL as redis-py takes it (`redis://`, `rediss://` for TLS, `unix://`), or a `redis.asyncio.Redis`
-            of your own. That must not decode responses, and should not retry (`retry=Retry(NoBackoff(), 0)`): a
-            `GETDEL` that is sent again does not find what the first one took. `close` leaves it open.
+            or `RedisCluster` of your own. That must not decode responses, and should not retry
+            (`retry=Retry(NoBackoff(), 0)`): a `GETDEL` that is sent again does not find what the first one took.
+            `close` leaves it open.
         prefix: Tells apps at one Redis apart: 1 to 32 of `A-Za-z0-9_-`.
         timeout: Seconds for an operation, connecting included.
 
@@ -43,19 +45,21 @@ class RedisTicketStore:
         ConfigurationError: An option cannot work. No part of the URL is in the message.
     """
 
-    def __init__(self, server: str | Redis, *, prefix: str = "rooms", timeout: float = 2.0) -> None:
+    def __init__(self, server: str | Redis | RedisCluster, *, prefix: str = "rooms", timeout: float = 2.0) -> None:
         Channels(prefix)
         self._guard = Guard(self, timeout=timeout)
         self._prefix = prefix
         self._own = isinstance(server, str)
+        self._client: Redis | RedisCluster
         self._client, self._where = (
             _from_url(server, timeout) if isinstance(server, str) else (server, _address_of(server))
         )
-        if self._client.connection_pool.connection_kwargs.get("decode_responses"):
+        if _options_of(self._client).get("decode_responses"):
             raise ConfigurationError("RedisTicketStore needs a client without decode_responses: values are bytes")
 
     def __str__(self) -> str:
-        return f"Redis at {self._where}"
+        kind = "Redis Cluster" if isinstance(self._client, RedisCluster) else "Redis"
+        return f"{kind} at {self._where}"
 
     def __repr__(self) -> str:
         return f"<RedisTicketStore: {self}>"
@@ -119,9 +123,19 @@ def _from_url(url: str, timeout: float) -> tuple[Redis, str]:
         )
     except ValueError:
         raise unusable("RedisTicketStore") from None
+    if parts.scheme == "rediss":  # redis-py before 6.0 does not, unless it is told to
+        pool.connection_kwargs.setdefault("ssl_check_hostname", True)
     return Redis.from_pool(pool), shown(parts)
 
 
-def _address_of(client: Redis) -> str:
-    options = client.connection_pool.connection_kwargs
+def _options_of(client: Redis | RedisCluster) -> Mapping[str, Any]:
+    if isinstance(client, RedisCluster):
+        return client.connection_kwargs
+    return client.connection_pool.connection_kwargs
+
+
+def _address_of(client: Redis | RedisCluster) -> str:
+    if isinstance(client, RedisCluster):
+        return ", ".join(sorted(client.nodes_manager.startup_nodes))
+    options = _options_of(client)
     return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")

@@ -1,0 +1,124 @@
+"""One primary of a Redis Cluster, and what is asked of it."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Any, TypeAlias
+
+from fastapi_rooms.errors import BrokerUnavailable, MissingExtra
+
+try:
+    from redis.asyncio import Connection
+    from redis.asyncio.cluster import ClusterNode
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+except ImportError as error:
+    raise MissingExtra(extra="redis", feature="RedisBroker") from error
+
+Command: TypeAlias = tuple[str, str] | tuple[str, str, bytes]
+"""What to do, the channel, and the message."""
+
+Inbox: TypeAlias = asyncio.Queue[tuple[str, bytes] | Exception]
+"""Channels and messages, until there is an error."""
+
+
+class Node:
+    """A connection that listens, and one that publishes: bare ones, which do not send again what has failed.
+
+    Args:
+        node: Where, and with which options of the cluster's client.
+        timeout: Seconds to connect.
+    """
+
+    def __init__(self, node: ClusterNode, *, timeout: float) -> None:
+        self._listener = _connection_to(node, timeout=timeout)
+        self._publisher = _connection_to(node, timeout=timeout)
+        self._awaited: dict[tuple[bytes, bytes], asyncio.Future[None]] = {}
+        self._pong = asyncio.Event()
+        self._transports: list[asyncio.WriteTransport] = []
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last probe was answered."""
+        return self._pong.is_set()
+
+    async def open(self) -> None:
+        """Connect both."""
+        for connection in (self._listener, self._publisher):
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+            writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
+            if writer is not None:
+                self._transports.append(writer.transport)
+
+    async def close(self) -> None:
+        """Let go of both. redis-py would go on for minutes to send what a silent node has not taken."""
+        for transport in self._transports:
+            transport.abort()
+        for connection in (self._listener, self._publisher):
+            await connection.disconnect(nowait=True)
+
+    async def publish(self, commands: Collection[Command]) -> None:
+        """Publish these; returns when the node has taken them all."""
+        await _send(self._publisher, commands)
+        for _ in commands:
+            await self._publisher.read_response()
+
+    async def confirmed(self, commands: Collection[Command]) -> None:
+        """Have the listener do this; returns when the node has confirmed it."""
+        loop = asyncio.get_running_loop()
+        awaited = {
+            (command[0].lower().encode("ascii"), command[1].encode("ascii")): loop.create_future()
+            for command in commands
+        }
+        self._awaited.update(awaited)
+        await _send(self._listener, commands)
+        await asyncio.gather(*awaited.values())
+
+    async def probe(self) -> None:
+        """Ask whether it is there; returns when it has answered."""
+        self._pong.clear()
+        await self._listener.send_command("PING", check_health=False)
+        await self._pong.wait()
+
+    async def listen(self, inbox: Inbox) -> None:
+        """Put messages there, for good.
+
+        Raises:
+            BrokerUnavailable: The slot of a channel that is listened to is not this node's any more.
+            Exception: Whatever redis-py raises.
+        """
+        while True:
+            match await self._listener.read_response():
+                case [b"smessage", bytes() as channel, bytes() as data]:
+                    await inbox.put((channel.decode("ascii", "replace"), data))
+                case [b"ssubscribe" | b"sunsubscribe" as kind, bytes() as channel, _]:
+                    self._confirm(kind, channel)
+                case _:
+                    self._pong.set()
+
+    def _confirm(self, kind: bytes, channel: bytes) -> None:
+        awaited = self._awaited.pop((kind, channel), None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+        elif awaited is None and kind == b"sunsubscribe":  # nobody asked for it
+            raise BrokerUnavailable(f"the slot of {channel.decode('ascii', 'replace')} has moved to another node")
+
+
+def _connection_to(node: ClusterNode, *, timeout: float) -> Connection:
+    """As the user's client makes them, but for what pub/sub needs."""
+    options: dict[str, Any] = {
+        name: value for name, value in node.connection_kwargs.items() if "maint_notifications" not in name
+    }
+    options |= {
+        "decode_responses": False,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_connect_timeout": timeout,
+        "socket_timeout": None,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+    }
+    return node.connection_class(**options)
+
+
+async def _send(connection: Connection, commands: Iterable[Command]) -> None:
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
