@@ -19,12 +19,16 @@ class NatsEngine(ServerEngine):
     def __init__(self, *, config: str = "", jetstream: bool = False) -> None:
         super().__init__(ServerProcess(Path(tempfile.mkdtemp(prefix="rooms-nats-"))))
         self._config = self.server.directory / "server.conf"
-        store = f'jetstream {{ store_dir: "{self.server.directory}" }}\n' if jetstream else ""
-        self._config.write_text(store + config)
+        self._store = f'jetstream {{ store_dir: "{self.server.directory}" }}\n' if jetstream else ""
+        self.configure(config)
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    def configure(self, config: str) -> None:
+        """What it is told at its next start."""
+        self._config.write_text(self._store + config)
 
     def start(self) -> None:
         options = ["--config", str(self._config), "--addr", "127.0.0.1", "--port", str(self.port)]

@@ -13,6 +13,7 @@ from nats.errors import ConnectionClosedError, Error, SecureConnWantedError, Une
 
 from fastapi_rooms.brokers import BrokerConnection, BrokerTimings, nats
 from fastapi_rooms.brokers.nats import NatsBroker
+from fastapi_rooms.brokers.nats_address import parsed
 from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, ConfigurationError
 from rfc.certificate import make_certificate
 
@@ -294,7 +295,7 @@ async def test_a_closed_connection_takes_nothing(server: NatsEngine) -> None:
 
 
 async def test_a_connection_that_was_never_opened_can_be_closed() -> None:
-    connection = nats._NatsConnection(nats._parsed("host", secure=False), timeout=1.0)
+    connection = nats._NatsConnection(parsed("host", secure=False), timeout=1.0)
     await connection.close()
     connection._transport.write(b"PING\r\n")  # what nats-py may still do
     with pytest.raises(ConnectionClosedError):

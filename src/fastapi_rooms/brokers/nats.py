@@ -1,62 +1,35 @@
 """NATS: core publish and subscribe, with nats-py."""
 
 import asyncio
-import importlib.util
 import math
 import random
-import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from fastapi_rooms.brokers.interface import BrokerTimings
+from fastapi_rooms.brokers.nats_address import Server, parsed
+from fastapi_rooms.brokers.nats_credentials import CredentialsFile
+from fastapi_rooms.brokers.nats_transport import AbortingTransport, start
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, ConfigurationError, MissingExtra
 
 try:
-    from nats.aio.client import Client
+    from nats.aio.client import Client, RawCredentials
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
-    from nats.aio.transport import TcpTransport
-    from nats.errors import (
-        ConnectionClosedError,
-        NoServersError,
-        SecureConnWantedError,
-        SlowConsumerError,
-        UnexpectedEOF,
-    )
+    from nats.errors import ConnectionClosedError, Error, NoServersError, SlowConsumerError, UnexpectedEOF
 except ImportError as error:
     raise MissingExtra(extra="nats", feature="NatsBroker") from error
 
 _MOST_WAITING: Final = 10_000
 """Messages that may wait for this process; one more ends the connection."""
 
-_PORT: Final = 4222
-
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
-
-_URL: Final = "write nats://user:password@host:port, user and password percent-encoded"
-
 _CLOSING: Final = 1.0
 """Seconds for nats-py to end its tasks; nothing is sent meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """Where a server is, and who we are there."""
-
-    host: str
-    port: int
-    secure: bool
-    user: str | None = field(repr=False)
-    password: str | None = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class NatsBroker:
@@ -102,9 +75,9 @@ class NatsBroker:
         urls = (servers,) if isinstance(servers, str) else tuple(servers)
         if not urls:
             raise ConfigurationError("NatsBroker needs a server")
-        self._servers = tuple(_parsed(url, secure=tls is not None) for url in urls)
+        self._servers = tuple(parsed(url, secure=tls is not None) for url in urls)
         self._tls = tls
-        self._credentials = _checked(user_credentials)
+        self._credentials = None if user_credentials is None else CredentialsFile(user_credentials)
 
     def __str__(self) -> str:
         return f"NATS at {', '.join(map(str, self._servers))}"
@@ -112,11 +85,12 @@ class NatsBroker:
     async def connect(self) -> "_NatsConnection":
         """Connect to one of the servers."""
         failed: Exception | None = None
+        credentials = None if self._credentials is None else self._credentials.read()
         for server in random.sample(self._servers, len(self._servers)):
             connection = _NatsConnection(server, timeout=self.timings.publish)
             try:
                 async with asyncio.timeout(self.timings.connect / len(self._servers)):
-                    self.message_bytes = await connection.open(self._tls, self._credentials, self.timings.connect)
+                    self.message_bytes = await connection.open(self._tls, credentials, self.timings.connect)
             except Exception as error:  # noqa: BLE001 - one server's failure is not the others'
                 failed = error
                 await connection.close()
@@ -131,11 +105,11 @@ class NatsBroker:
 class _NatsConnection:
     """One connection; the first thing that goes wrong with it ends it, and nats-py does not make another."""
 
-    def __init__(self, server: _Server, *, timeout: float) -> None:
+    def __init__(self, server: Server, *, timeout: float) -> None:
         self._server = server
         self._timeout = timeout
         self._client = Client()
-        self._transport = _Transport(self._lose, secure=server.secure)
+        self._transport = AbortingTransport(self._lose, secure=server.secure)
         self._subscriptions: dict[str, Subscription] = {}
         self._deadlines: set[asyncio.Timeout] = set()
         self._inbox: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue(_MOST_WAITING)
@@ -143,28 +117,19 @@ class _NatsConnection:
         self._refused: Exception | None = None
         self._closed = asyncio.Event()
 
-    async def open(self, tls: ssl.SSLContext | None, credentials: str | None, timeout: float) -> int:
+    async def open(self, tls: ssl.SSLContext | None, credentials: RawCredentials | None, timeout: float) -> int:
         """Connect; returns how long a message may be."""
-        server = self._server
-        user, token = (None, server.user) if server.password is None else (server.user, None)
         self._client._transport = self._transport
         try:
-            await self._client.connect(
-                f"nats://{server}",
+            await start(
+                self._client,
+                [str(self._server)],
                 name="fastapi-rooms",
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # even so it tries twice; 0 would be without end
-                reconnect_time_wait=0,
-                connect_timeout=math.ceil(timeout),
-                pending_size=0,  # else a full buffer is waited for in a way that swallows cancellation
-                flusher_queue_size=0,  # the same
-                error_cb=self._failed,
-                closed_cb=self._ended,
+                timeout=timeout,
+                login=replace(self._server.login, credentials=credentials),
                 tls=tls,
-                user=user,
-                password=server.password,
-                token=token,
-                user_credentials=credentials,
+                failed=self._failed,
+                ended=self._ended,
             )
         except NoServersError as error:
             raise self._refused or error from None
@@ -265,6 +230,9 @@ class _NatsConnection:
     def _lose(self, error: Exception) -> None:
         if self._error is not None:
             return
+        said = self._client.last_error
+        if isinstance(error, (UnexpectedEOF, OSError)) and isinstance(said, Error):
+            error = said  # before it hung up
         self._error = error
         self._transport.close()
         for deadline in self._deadlines:
@@ -272,97 +240,3 @@ class _NatsConnection:
                 deadline.reschedule(0)
         with suppress(asyncio.QueueFull):  # if it is full, nobody waits
             self._inbox.put_nowait(None)
-
-
-class _Transport(TcpTransport):
-    """What nats-py writes to: says at once that it was lost, and then takes all that nats-py still does to it.
-
-    nats-py's own does not end while a silent peer leaves something unread; and where the peer has reset it,
-    nats-py's reader fails before it has told anybody.
-    """
-
-    def __init__(self, lost: Callable[[Exception], None], *, secure: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # nats-py has left the annotation out
-        self._lost = lost
-        self._secure = secure
-        self._over = False
-
-    def __bool__(self) -> bool:
-        return True  # else nats-py makes one of its own
-
-    def write(self, payload: bytes) -> None:
-        """Write a ping; or, first of all, who we are."""
-        if self._io_writer is None or self._over:
-            return
-        if self._secure and self._io_writer.get_extra_info("ssl_object") is None:
-            raise SecureConnWantedError
-        self._io_writer.write(payload)
-
-    def writelines(self, payload: list[bytes]) -> None:
-        """Write commands."""
-        if self._io_writer is not None and not self._over:
-            self._io_writer.writelines(payload)
-
-    async def drain(self) -> None:
-        """Wait for the socket."""
-        if self._io_writer is None or self._over:
-            return
-        try:
-            await self._io_writer.drain()
-        except OSError as error:
-            self._lost(error)
-
-    async def read(self, buffer_size: int) -> bytes:
-        """Read what has come."""
-        try:
-            data: bytes = await super().read(buffer_size)
-        except OSError as error:
-            self._lost(error)
-            raise
-        if not data:
-            self._lost(UnexpectedEOF())
-        return data
-
-    def close(self) -> None:
-        """Let go of the socket, whatever the peer does."""
-        self._over = True
-        if self._io_writer is not None:
-            self._io_writer.transport.abort()
-
-    async def wait_closed(self) -> None:
-        """An aborted socket is closed in the next turn of the loop."""
-        await asyncio.sleep(0)
-
-
-def _parsed(url: str, *, secure: bool) -> _Server:
-    """Where a URL points; what is wrong with one is said without quoting it."""
-    try:
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        port = parts.port
-    except ValueError:
-        raise ConfigurationError(f"NatsBroker: a URL without a valid host and port; {_URL}") from None
-    if parts.scheme not in ("nats", "tls"):
-        raise ConfigurationError(f"NatsBroker: a URL that begins neither with nats:// nor with tls://; {_URL}")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or not _is_host(parts):
-        raise ConfigurationError(f"NatsBroker: a URL that is not just a server; {_URL}")
-    return _Server(
-        host=parts.hostname or "",
-        port=_PORT if port is None else port,
-        secure=secure or parts.scheme == "tls",
-        user=None if parts.username is None else unquote(parts.username),
-        password=None if parts.password is None else unquote(parts.password),
-    )
-
-
-def _is_host(parts: SplitResult) -> bool:
-    return _HOST.fullmatch(parts.hostname or "") is not None
-
-
-def _checked(credentials: str | Path | None) -> str | None:
-    if credentials is None:
-        return None
-    if importlib.util.find_spec("nkeys") is None:
-        raise MissingExtra(extra="nats", feature="NatsBroker(user_credentials=...)")
-    if not Path(credentials).is_file():
-        raise ConfigurationError(f"NatsBroker: user_credentials={str(credentials)!r} is not a file")
-    return str(credentials)
