@@ -30,8 +30,10 @@ FAULTY = _parameters([kind for kind in _ENGINES if kind.faults])  # type: ignore
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         conforming = metafunc.module.__name__.endswith("test_broker_conformance")
-        kinds = _parameters(_CONFORMING if conforming else _ENGINES)
-        metafunc.parametrize("engine", kinds, indirect=True, scope="session")
+        kinds = _CONFORMING if conforming else _ENGINES
+        if "faulty" in metafunc.fixturenames:
+            kinds = [kind for kind in kinds if kind.faults]  # type: ignore[attr-defined]
+        metafunc.parametrize("engine", _parameters(kinds), indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A running engine that the tests of a session share: they leave it as they found it."""
     with running(request.param()) as engine:
         yield engine
+
+
+@pytest.fixture
+def faulty(engine: Engine) -> Engine:
+    """The engine, in tests that need one with a process of its own: they do not run in memory."""
+    return engine
 
 
 @pytest.fixture(scope="module", params=FAULTY)

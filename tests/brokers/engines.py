@@ -1,5 +1,6 @@
 """Engines that brokers speak to: real servers of a test's own, on free ports, to be killed and stopped."""
 
+import os
 import shutil
 import signal
 import socket
@@ -9,26 +10,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import psutil
 
 from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 
-STARTS_WITHIN = 20.0
+SOAK: Final = bool(os.environ.get("ROOMS_SOAK"))
+"""Whether deadlines are those that users have, and runs are long: `make soak`. Else deadlines are a tenth."""
+
+LONGER: Final = 10 if SOAK else 1
+
+STARTS_WITHIN = 60.0 if SOAK else 20.0
 
 POLL = 0.01
 """Seconds between two looks at another process."""
 
-QUICK = BrokerTimings(
-    connect=1.0,
-    publish=0.5,
-    probe_interval=0.3,
-    probe_timeout=0.4,
-    answer=0.4,
-    linger=0.1,
-    first_delay=0.02,
-    longest_delay=0.2,
+QUICK = (
+    BrokerTimings()
+    if SOAK
+    else BrokerTimings(
+        connect=1.0,
+        publish=0.5,
+        probe_interval=0.3,
+        probe_timeout=0.4,
+        answer=0.4,
+        linger=0.1,
+        first_delay=0.02,
+        longest_delay=0.2,
+    )
 )
 """A tenth of the defaults, so that an outage is over before a test is."""
 

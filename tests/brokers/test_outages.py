@@ -31,7 +31,10 @@ async def reached(all_of_them: list[Worker]) -> None:
     """Wait until every process is connected, and knows the others."""
     others = len(all_of_them) - 1
     for worker in all_of_them:
-        await eventually(lambda worker=worker: health(worker).connected and health(worker).peers == others)  # type: ignore[misc]
+        await eventually(
+            lambda worker=worker: health(worker).connected and health(worker).peers == others,  # type: ignore[misc]
+            timeout=SOON,
+        )
 
 
 def health(worker: Worker) -> Any:

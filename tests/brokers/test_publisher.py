@@ -45,11 +45,9 @@ async def publisher(engine: Engine, prefix: str) -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture
-def blocking(engine: Engine, prefix: str) -> Iterator[SyncPublisher]:
+def blocking(faulty: Engine, prefix: str) -> Iterator[SyncPublisher]:
     """A publisher for threads, where the engine is no part of an event loop."""
-    if not engine.faults:
-        pytest.skip("a broker in memory is for one event loop")
-    with SyncPublisher(lambda: engine.broker(prefix=prefix)) as publisher:
+    with SyncPublisher(lambda: faulty.broker(prefix=prefix)) as publisher:
         yield publisher
 
 
@@ -282,6 +280,7 @@ async def test_closing_ends_what_is_under_way(own_engine: Engine) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
+        silent.settimeout(IN_TIME)
         publisher = Publisher(own_engine.broker(port=silent.getsockname()[1]))
         call = asyncio.create_task(publisher.publish("lobby", "lost"))
         accepted, _ = await asyncio.to_thread(silent.accept)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from fastapi_rooms.brokers import Broker, BrokerConnection, BrokerTimings
 from fastapi_rooms.testing import eventually
 
-from .engines import QUICK, Engine
+from .engines import LONGER, QUICK, Engine
 from .workers import Manager, workers
 
 _PREFIXES = itertools.count()
 
-TIMES = 1000
+TIMES = 1000 * LONGER
 
 
 class SlowToListen:

@@ -3,12 +3,12 @@
 import asyncio
 import itertools
 
-from .engines import Engine
+from .engines import LONGER, Engine
 from .processes import Person, Process, by_room, crowd, processes
 
 _PREFIXES = itertools.count()
 
-PEOPLE, ROOMS, MESSAGES = 30, 10, 5_000
+PEOPLE, ROOMS, MESSAGES = 30, 10, 5_000 * LONGER
 
 MEMORY = 30 * 1024 * 1024
 """Bytes that a worker may grow by while its broker is away twice."""

@@ -14,7 +14,9 @@ from fastapi_rooms import Connection, Limits, RoomManager
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.testing import Client, WebSocketSession
 
-SOON = 5.0
+from .engines import LONGER
+
+SOON = 5.0 * LONGER
 """Seconds that a test waits for what should happen at once."""
 
 
