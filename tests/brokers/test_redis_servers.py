@@ -109,6 +109,23 @@ def test_a_client_that_decodes_is_refused() -> None:
         RedisBroker(Redis(retry=NO_RETRIES, decode_responses=True))
 
 
+@pytest.mark.parametrize("whose", ["ours", "the user's"])
+async def test_a_lost_connection_is_not_made_anew_behind_our_back(whose: str) -> None:
+    with running(RedisEngine()) as engine:
+        server = engine.url if whose == "ours" else Redis(port=engine.port, retry=NO_RETRIES)
+        connection = await RedisBroker(server, timings=QUICK).connect()
+        receiving = asyncio.create_task(connection.receive())
+        await soon(connection.subscribe(["rooms.all"]))
+        engine.kill()
+        engine.start()
+        with pytest.raises(RedisError):
+            await soon(receiving)
+        assert str(engine.ask("CLIENT", "LIST")).count("id=") == 1  # who asks
+        await connection.close()
+        if isinstance(server, Redis):
+            await server.aclose()
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))

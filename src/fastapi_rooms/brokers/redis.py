@@ -23,6 +23,9 @@ except ImportError as error:
 
 _PATH: Final = re.compile(r"(/\d*)?")
 
+_NEVER: Final = Retry(NoBackoff(), 0, supported_errors=())
+"""Else redis-py's pub/sub connects anew by itself, before it says that it was lost."""
+
 _CLOSING: Final = 1.0
 """Seconds for a goodbye to an engine that may be silent."""
 
@@ -124,7 +127,7 @@ class _Server:
         client = Redis.from_url(
             url,
             decode_responses=False,
-            retry=Retry(NoBackoff(), 0),
+            retry=_NEVER,
             socket_connect_timeout=self._timings.connect,
             socket_timeout=None,
             socket_keepalive=True,
@@ -160,6 +163,8 @@ class _RedisConnection:
         """Connect both."""
         await self._client.ping()
         await self._pubsub.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+        if self._pubsub.connection is not None:
+            self._pubsub.connection.retry = _NEVER
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         """See `BrokerConnection.subscribe`."""
