@@ -128,10 +128,14 @@ class Clustered:
         key: str | None,
     ) -> Delivery:
         """Deliver a message in every process, this one included."""
+        cluster = self.cluster
+        self._host.check_loop(even_if_empty=True)
         excluded = (exclude,) if isinstance(exclude, Connection) else tuple(exclude)
         users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
-        header = self.cluster.header(
-            Kind.MESSAGE,
+        header = Header(
+            kind=Kind.MESSAGE,
+            process=cluster.process,
+            number=next(cluster.numbers),
             room=room,
             user=user,
             text=isinstance(payload.data, str),
@@ -147,8 +151,7 @@ class Clustered:
                 payload, room=room, user=user, exclude=excluded, exclude_users=users, key=key
             )
 
-        published = await self.cluster.tell(header, body_of(payload), deliver_here)
-        if published:
+        if await cluster.tell(header, body_of(payload), deliver_here):
             return Delivery(queued=None, dropped=None, closed=None, scope="cluster")
         return here or Delivery()
 
@@ -196,10 +199,10 @@ class Clustered:
 
     def occupied(self, channel: str) -> bool:
         """See `Local`."""
-        if channel == self.cluster.channels.everyone:
-            return bool(self._host.registry)
         count = self._occupied.get(channel)
-        return count is not None and count() > 0
+        if count is None:
+            return channel == self.cluster.channels.everyone and bool(self._host.registry)
+        return count() > 0
 
     def forget(self, channel: str) -> bool:
         """See `Local`."""
@@ -211,7 +214,7 @@ class Clustered:
     async def deliver(self, header: Header, body: bytes) -> None:
         """See `Local`."""
         if header.kind is Kind.MESSAGE:
-            await self._deliver(header, body)
+            await self._deliver_message(header, body)
             return
         if header.code is not None and not may_be_sent(header.code):
             raise ForeignMessage
@@ -240,18 +243,18 @@ class Clustered:
         hooks: list[Callable[[], Awaitable[None]]] = [self._hooks.on_broker_restored]
         self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
 
-    async def _deliver(self, header: Header, body: bytes) -> None:
+    async def _deliver_message(self, header: Header, body: bytes) -> None:
         payload = payload_of(header, body)
         try:
             check_size(payload, self._host.queue)
         except MessageTooLarge as error:
             raise ForeignMessage from error  # of an app with larger queues
-        found = (self._host.registry.get(one) for one in header.exclude)
+        excluded = [self._host.registry.get(one) for one in header.exclude]
         await self._deliver_here(
             payload,
             room=header.room,
             user=header.user,
-            exclude=[one for one in found if one is not None],
+            exclude=[one for one in excluded if one is not None],
             exclude_users=header.exclude_users,
             key=header.key,
         )

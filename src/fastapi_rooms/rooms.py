@@ -329,11 +329,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
     ) -> Delivery:
         payload = Payload.of(message)
         check_size(payload, self.queue)
-        send = self._deliver_here
-        if self._clustered is not None:
-            self._clustered.check_started()
-            self._host.check_loop(even_if_empty=True)
-            send = self._clustered.broadcast
+        send = self._deliver_here if self._clustered is None else self._clustered.broadcast
         return await send(payload, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key)
 
     async def _deliver_here(

@@ -220,7 +220,7 @@ async def test_more_messages_than_may_wait_end_the_connection(server: NatsEngine
 async def test_messages_that_nats_py_would_drop_end_the_connection(
     server: NatsEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats, "_MOST_WAITING", 5)
+    monkeypatch.setattr(nats, "MOST_WAITING", 5)
     async with connected(NatsBroker(f"127.0.0.1:{server.port}")) as connection:
         await connection.subscribe(["rooms.all"])
         receiving = asyncio.create_task(forever(connection))

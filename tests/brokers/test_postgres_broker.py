@@ -255,7 +255,7 @@ async def test_a_long_message_that_cannot_be_fetched_holds_nobody_up(server: Pos
     async with connected(server.broker()) as connection:
         await connection.subscribe(["rooms.all"])
         await connection.publish([("rooms.all", LONG)])
-        await eventually(lambda: not connection._inbox.empty())
+        await eventually(lambda: len(connection._arrivals) > 0)
         server.freeze()
         try:
             for expected in (TimeoutError, (BrokerUnavailable, asyncpg.InterfaceError)):

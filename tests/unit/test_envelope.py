@@ -49,7 +49,12 @@ def test_a_damaged_envelope_is_foreign_or_an_envelope(header: Header, body: byte
 
 NONSENSE = [
     *(b"", b"x", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000, b"\\u" + b"[" * 100_000),
-    *(b'{"kind":"message"}', b'{"kind":"new","process":"p","number":1}'),
+    *(b'{"kind":"message"}', b'{"kind":"new","process":"p","number":1}', b'{"kind":1,"process":"p","number":1}'),
+    b'{"kind":"message","process":"p","number":"1"}',
+    b'{"kind":"message","process":"p","number":true}',
+    b'{"kind":"message","process":"p","number":1,"room":5}',
+    b'{"kind":"message","process":"p","number":1,"exclude":"ab"}',
+    b'{"kind":"message","process":"p","number":1,"exclude_users":["ab",1]}',
 ]
 
 
@@ -92,5 +97,6 @@ def test_text_that_is_none_is_foreign() -> None:
 @pytest.mark.parametrize("name", ["key", "reason"])
 def test_what_is_no_text_is_refused_before_it_travels(name: str) -> None:
     options: dict[str, Any] = {name: 5}
+    header = Header(kind=Kind.MESSAGE, process="p", number=1, **options)
     with pytest.raises(TypeError, match=f"{name}=5 must be a str"):
-        Header(kind=Kind.MESSAGE, process="p", number=1, **options)
+        seal(header)

@@ -103,6 +103,39 @@ async def test_what_the_engine_does_not_take_in_time_may_have_been_published() -
         assert isinstance(task.exception(), TimeoutError)
 
 
+async def test_what_waits_behind_a_late_request_is_given_back_with_it() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with running(engine, timeout=SHORT) as (outbox, task):
+        stuck = asyncio.create_task(outbox.publish("a", b"stuck"))
+        await asyncio.sleep(SHORT / 2)
+        waiting = asyncio.create_task(outbox.publish("a", b"waiting"))
+        with pytest.raises(BrokerUnavailable) as late:
+            await stuck
+        await asyncio.wait((task,))
+        outbox.close("the broker is silent")
+        with pytest.raises(BrokerUnavailable) as unsent:
+            await waiting
+        assert (late.value.maybe_published, unsent.value.maybe_published) == (True, False)
+        assert engine.taken == [[("a", b"stuck")]]
+
+
+async def test_a_request_has_its_time_from_when_it_is_sent() -> None:
+    engine = Engine()
+    outbox = Outbox(timeout=SHORT)
+    outbox.open()
+    early = asyncio.create_task(outbox.publish("a", b"before there was a connection"))
+    await asyncio.sleep(SHORT / 2)
+    engine.answers.clear()
+    task = asyncio.create_task(outbox.run(engine))
+    with pytest.raises(BrokerUnavailable):
+        await early
+    assert not task.done()
+    await asyncio.wait((task,))
+    assert isinstance(task.exception(), TimeoutError)
+    outbox.close("over")
+
+
 async def test_what_was_given_up_before_it_was_sent_is_never_sent() -> None:
     engine = Engine()
     engine.answers.clear()

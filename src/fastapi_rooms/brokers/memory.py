@@ -1,15 +1,10 @@
 """The broker of one process: managers that share it hear each other."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Final
 
+from fastapi_rooms.brokers.arrivals import Arrivals
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.channels import Channels
-from fastapi_rooms.errors import BrokerOverflow
-
-_MOST_WAITING: Final = 10_000
-"""Messages that may wait for one manager; one more ends its connection."""
 
 
 class MemoryBroker:
@@ -45,9 +40,8 @@ class MemoryBroker:
 class _MemoryConnection:
     def __init__(self, listeners: "dict[str, dict[_MemoryConnection, None]]") -> None:
         self._listeners = listeners
-        self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_WAITING)
+        self._arrivals: Arrivals[tuple[str, bytes]] = Arrivals()
         self._channels: set[str] = set()
-        self._overflowed = asyncio.Event()
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         for channel in channels:
@@ -65,18 +59,10 @@ class _MemoryConnection:
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         for channel, data in messages:
             for listener in tuple(self._listeners.get(channel, ())):
-                listener.put(channel, data)
-
-    def put(self, channel: str, data: bytes) -> None:
-        try:
-            self._inbox.put_nowait((channel, data))
-        except asyncio.QueueFull:
-            self._overflowed.set()
+                listener._arrivals.put((channel, data))
 
     async def receive(self) -> tuple[str, bytes]:
-        if self._overflowed.is_set():
-            raise BrokerOverflow(waiting=_MOST_WAITING)
-        return await self._inbox.get()
+        return await self._arrivals.get()
 
     async def close(self) -> None:
         await self.unsubscribe(tuple(self._channels))

@@ -5,11 +5,11 @@ import math
 import random
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from fastapi_rooms.brokers.arrivals import MOST_WAITING, Arrivals
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.nats_address import Server, parsed
 from fastapi_rooms.brokers.nats_credentials import CredentialsFile
@@ -24,9 +24,6 @@ try:
     from nats.errors import ConnectionClosedError, Error, NoServersError, SlowConsumerError, UnexpectedEOF
 except ImportError as error:
     raise MissingExtra(extra="nats", feature="NatsBroker") from error
-
-_MOST_WAITING: Final = 10_000
-"""Messages that may wait for this process; one more ends the connection."""
 
 _CLOSING: Final = 1.0
 """Seconds for nats-py to end its tasks; nothing is sent meanwhile."""
@@ -112,8 +109,7 @@ class _NatsConnection:
         self._transport = AbortingTransport(self._lose, secure=server.secure)
         self._subscriptions: dict[str, Subscription] = {}
         self._deadlines: set[asyncio.Timeout] = set()
-        self._inbox: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue(_MOST_WAITING)
-        self._error: Exception | None = None
+        self._arrivals: Arrivals[tuple[str, bytes]] = Arrivals()
         self._refused: Exception | None = None
         self._closed = asyncio.Event()
 
@@ -133,8 +129,8 @@ class _NatsConnection:
             )
         except NoServersError as error:
             raise self._refused or error from None
-        if self._error is not None or not self._client.is_connected:
-            raise self._error or ConnectionClosedError
+        if self._arrivals.error is not None or not self._client.is_connected:
+            raise self._arrivals.error or ConnectionClosedError
         return self._client.max_payload
 
     async def subscribe(self, channels: Sequence[str]) -> None:
@@ -142,7 +138,7 @@ class _NatsConnection:
         for channel in channels:
             if channel not in self._subscriptions:
                 self._subscriptions[channel] = await self._client.subscribe(
-                    channel, cb=self._came, pending_msgs_limit=_MOST_WAITING
+                    channel, cb=self._came, pending_msgs_limit=MOST_WAITING
                 )
         await self._confirmed()
 
@@ -162,10 +158,7 @@ class _NatsConnection:
 
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
-        message = None if self._error is not None else await self._inbox.get()
-        if message is None or self._error is not None:
-            raise self._error or ConnectionClosedError
-        return message
+        return await self._arrivals.get()
 
     async def close(self) -> None:
         """See `BrokerConnection.close`."""
@@ -179,8 +172,8 @@ class _NatsConnection:
 
     async def _confirmed(self) -> None:
         """Returns when the server has taken what was written before; raises as soon as that cannot be any more."""
-        if self._error is not None:
-            raise self._error
+        if self._arrivals.error is not None:
+            raise self._arrivals.error
         try:
             async with asyncio.timeout(self._timeout) as deadline:
                 await self._flush(deadline)
@@ -190,8 +183,8 @@ class _NatsConnection:
             self._lose(BrokerUnavailable(text, maybe_published=True))
             if not isinstance(error, Exception):
                 raise
-        if self._error is not None:
-            raise self._error
+        if self._arrivals.error is not None:
+            raise self._arrivals.error
 
     async def _flush(self, deadline: asyncio.Timeout) -> None:
         """Have a ping answered that was written after all commands.
@@ -209,17 +202,16 @@ class _NatsConnection:
             self._deadlines.discard(deadline)
 
     async def _came(self, message: Msg) -> None:
-        try:
-            self._inbox.put_nowait((message.subject, message.data))
-        except asyncio.QueueFull:
-            self._lose(BrokerOverflow(waiting=_MOST_WAITING))
+        self._arrivals.put((message.subject, message.data))
+        if self._arrivals.error is not None:  # there are too many
+            self._hang_up()
 
     async def _failed(self, error: Exception) -> None:
         """Whatever nats-py reports: it goes on without what failed, and we do not."""
         if not self._client.is_connected:
             self._refused = self._refused or error
         elif isinstance(error, SlowConsumerError):
-            self._lose(BrokerOverflow(waiting=_MOST_WAITING))
+            self._lose(BrokerOverflow(waiting=MOST_WAITING))
         else:
             self._lose(error)
 
@@ -228,15 +220,16 @@ class _NatsConnection:
         self._closed.set()
 
     def _lose(self, error: Exception) -> None:
-        if self._error is not None:
+        if self._arrivals.error is not None:
             return
         said = self._client.last_error
         if isinstance(error, (UnexpectedEOF, OSError)) and isinstance(said, Error):
             error = said  # before it hung up
-        self._error = error
+        self._arrivals.end(error)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._transport.close()
         for deadline in self._deadlines:
             if not deadline.expired():
                 deadline.reschedule(0)
-        with suppress(asyncio.QueueFull):  # if it is full, nobody waits
-            self._inbox.put_nowait(None)

@@ -5,15 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
+from fastapi_rooms.brokers.arrivals import Arrivals
 from fastapi_rooms.brokers.postgres_table import PayloadTable, Querying
 from fastapi_rooms.brokers.postgres_wire import short_channel, unwrap, wrap, wrap_row
-from fastapi_rooms.errors import BrokerError, BrokerOverflow, BrokerUnavailable
+from fastapi_rooms.errors import BrokerUnavailable
 
 LONGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Bytes of a message, and of the messages in one request."""
-
-_MOST_WAITING: Final = 10_000
-"""Notifications that may wait for one manager; one more ends its connection."""
 
 _SWEEPS_PER_LIFE: Final = 4
 """Within the time for which a row is kept, a process looks that often for old ones."""
@@ -63,9 +61,8 @@ class PostgresConnection:
         self._utf8 = utf8
         self._listening = asyncio.Lock()
         self._channels: dict[str, str] = {}
-        self._inbox: asyncio.Queue[tuple[str, bytes | UUID] | None] = asyncio.Queue(_MOST_WAITING)
-        self._next: tuple[str, bytes | UUID] | None = None
-        self._error: BrokerError | None = None
+        self._arrivals: Arrivals[tuple[str, bytes | UUID]] = Arrivals()
+        self._next: tuple[str, UUID] | None = None
         self._sweep_at = 0.0
         for connection in (listener, publisher):
             connection.add_termination_listener(self._lost)
@@ -87,22 +84,21 @@ class PostgresConnection:
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See `BrokerConnection.publish`."""
-        for batch in _batches(messages):
+        for batch in (messages,) if len(messages) == 1 else _batches(messages):
             await self._publish(batch)
 
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
-        while self._error is None:
-            if self._next is None:
-                self._next = await self._inbox.get()
-                continue
-            channel, data = self._next
-            if isinstance(data, UUID):  # until it is here, it is still the next one
-                async with self._listening:
-                    data = await self._table.fetch(self._listener, data)
-            self._next = None
-            return channel, data
-        raise self._error
+        if self._next is None:
+            channel, data = await self._arrivals.get()
+            if isinstance(data, bytes):
+                return channel, data
+            self._next = channel, data  # until its row is here, it is still the next one
+        channel, row = self._next
+        async with self._listening:
+            message = await self._table.fetch(self._listener, row)
+        self._next = None
+        return channel, message
 
     async def close(self) -> None:
         """See `BrokerConnection.close`."""
@@ -137,23 +133,14 @@ class PostgresConnection:
 
     def _notified(self, _connection: object, _process: int, name: str, payload: str) -> None:
         channel = self._channels.get(name)
-        if channel is None or self._error is not None:
+        if channel is None:
             return
-        try:
-            self._inbox.put_nowait((channel, unwrap(payload)))
-        except asyncio.QueueFull:
-            self._end(BrokerOverflow(waiting=_MOST_WAITING))
+        self._arrivals.put((channel, unwrap(payload)))
+        if self._arrivals.error is not None:  # there are too many
             self._listener.terminate()
 
     def _lost(self, _connection: object) -> None:
-        self._end(BrokerUnavailable("the connection to PostgreSQL is gone"))
-
-    def _end(self, error: BrokerError) -> None:
-        if self._error is not None:
-            return
-        self._error = error
-        if self._inbox.empty():  # else nobody waits
-            self._inbox.put_nowait(None)
+        self._arrivals.end(BrokerUnavailable("the connection to PostgreSQL is gone"))
 
 
 def _batches(messages: Sequence[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:

@@ -88,6 +88,7 @@ class Cluster:
 
     Attributes:
         process: This one's id: random, new at each start.
+        numbers: The next is for what is told next.
         channels: The manager's.
         foreign: Messages that were dropped, since they were not ours.
     """
@@ -98,13 +99,13 @@ class Cluster:
         self._local = local
         self._tasks = TaskOwner()
         self._running: asyncio.Task[None] | None = None
-        self._numbers = itertools.count(1)
         self._questions: dict[int, Question] = {}
         self._probes: dict[int, asyncio.Event] = {}
         self._outstanding: dict[int, bool] = {}
         self._delivered: OrderedDict[int, None] = OrderedDict()
         self._said_foreign = False
         self.process = secrets.token_urlsafe(9)
+        self.numbers = itertools.count(1)
         self.channels = Channels(broker.prefix)
         self.foreign = 0
         self.outbox = Outbox(timeout=timings.publish)
@@ -139,9 +140,6 @@ class Cluster:
         *,
         room: str | None = None,
         user: str | None = None,
-        text: bool = True,
-        exclude: tuple[str, ...] = (),
-        exclude_users: tuple[str, ...] = (),
         key: str | None = None,
         code: int | None = None,
         reason: str = "",
@@ -151,12 +149,9 @@ class Cluster:
         return Header(
             kind=kind,
             process=self.process,
-            number=next(self._numbers),
+            number=next(self.numbers),
             room=room,
             user=user,
-            text=text,
-            exclude=exclude,
-            exclude_users=exclude_users,
             key=key,
             code=code,
             reason=reason,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from itertools import chain
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
@@ -16,17 +17,20 @@ MOST_WAITING: Final = 10_000
 
 
 class _Letter:
-    __slots__ = ("channel", "data", "done", "sending")
+    __slots__ = ("channel", "data", "done", "due", "sending")
 
-    def __init__(self, channel: str, data: bytes, done: "asyncio.Future[None]") -> None:
+    def __init__(self, channel: str, data: bytes, done: "asyncio.Future[None]", due: float) -> None:
         self.channel = channel
         self.data = data
         self.done = done
+        self.due = due
         self.sending = False
 
 
 class Outbox:
     """Messages on their way to the engine.
+
+    One timer looks after all of them, so that a message which is taken at once costs none.
 
     Args:
         timeout: Seconds until the engine must have taken a message.
@@ -36,7 +40,10 @@ class Outbox:
         self._timeout = timeout
         self._waiting: deque[_Letter] = deque()
         self._sending: list[_Letter] = []
-        self._filled = asyncio.Event()
+        self._sent_at = 0.0
+        self._deadline: asyncio.Timeout | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._closed: str | None = "the broker is not connected yet"
 
     async def publish(self, channel: str, data: bytes) -> None:
@@ -50,43 +57,59 @@ class Outbox:
         if len(self._waiting) >= MOST_WAITING:
             raise BrokerUnavailable(f"{MOST_WAITING} messages wait for the broker already")
         loop = asyncio.get_running_loop()
-        letter = _Letter(channel, data, loop.create_future())
+        letter = _Letter(channel, data, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(letter)
-        self._filled.set()
-        timer = loop.call_later(self._timeout, _expire, letter.done)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        if self._timer is None:
+            self._timer = loop.call_at(letter.due, self._look)
         try:
             await letter.done
         except TimeoutError:
             text = f"the broker has not taken a message in {self._timeout:g} s"
             raise BrokerUnavailable(text, maybe_published=letter.sending) from None
-        finally:
-            timer.cancel()
 
     def open(self) -> None:
         """Take messages: there is a connection."""
         self._closed = None
 
     async def run(self, connection: BrokerConnection) -> None:
-        """Send what comes, until the connection fails."""
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._take():
-                async with asyncio.timeout(self._timeout):
-                    await connection.publish([(letter.channel, letter.data) for letter in self._sending])
-                for letter in self._sending:
-                    if not letter.done.done():
-                        letter.done.set_result(None)
-                raise_if_cancelled()
+        """Send what comes, until the connection fails.
+
+        Raises:
+            TimeoutError: It has not taken a request in time.
+            Exception: What it raises.
+        """
+        try:
+            async with asyncio.timeout(None) as self._deadline:
+                await self._send(connection)
+        finally:
+            self._deadline = None
 
     def close(self, why: str) -> None:
         """Take no messages, and give back those that wait: the connection is gone."""
         self._closed = why
-        for letter in (*self._sending, *self._waiting):
+        for letter in chain(self._sending, self._waiting):
             if not letter.done.done():
                 letter.done.set_exception(BrokerUnavailable(why, maybe_published=letter.sending))
         self._sending = []
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _send(self, connection: BrokerConnection) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while self._take():
+                self._sent_at = loop.time()
+                await connection.publish([(letter.channel, letter.data) for letter in self._sending])
+                for letter in self._sending:
+                    if not letter.done.done():
+                        letter.done.set_result(None)
+                raise_if_cancelled()
+            self._idle = loop.create_future()
+            await self._idle
 
     def _take(self) -> bool:
         self._sending = []
@@ -97,7 +120,22 @@ class Outbox:
                 self._sending.append(letter)
         return bool(self._sending)
 
-
-def _expire(done: "asyncio.Future[None]") -> None:
-    if not done.done():
-        done.set_exception(TimeoutError())
+    def _look(self) -> None:
+        """Give up what is late: messages, and the request on its way; look again when the next may be."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        dues = []
+        for letter in chain(self._sending, self._waiting):  # in the order in which they are due
+            if letter.due > now:
+                dues.append(letter.due)
+                break
+            if not letter.done.done():
+                letter.done.set_exception(TimeoutError())
+        if self._sending and self._deadline is not None:
+            due = self._sent_at + self._timeout
+            if due > now:
+                dues.append(due)
+            else:
+                self._deadline.reschedule(now)
+                self._deadline = None
+        self._timer = loop.call_at(min(dues), self._look) if dues else None
