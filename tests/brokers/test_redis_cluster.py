@@ -14,7 +14,7 @@ from fastapi_rooms import Publisher
 from fastapi_rooms.brokers.redis import RedisBroker
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 
-from .engines import QUICK, free_port, running, until
+from .engines import LONGER, QUICK, free_port, running, until
 from .redis_cluster_engine import RedisClusterEngine, RedisNode
 from .test_broker_conformance import PROMPTLY, Ear, failure, listening, soon
 from .test_outages import reached
@@ -51,7 +51,7 @@ def move(cluster: RedisClusterEngine, channel: str) -> None:
 
 async def ended(ear: Ear) -> BaseException | None:
     """Why `receive` has raised."""
-    await asyncio.wait((ear.listening,), timeout=PROMPTLY)
+    await asyncio.wait((ear.listening,), timeout=PROMPTLY * LONGER)
     assert ear.listening.done(), "receive was still waiting"
     return ear.listening.exception()
 
