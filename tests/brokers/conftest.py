@@ -29,7 +29,7 @@ FAULTY = _parameters([kind for kind in _ENGINES if kind.faults])  # type: ignore
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
-        conforming = metafunc.module.__name__.endswith("test_broker_conformance")
+        conforming = "test_broker_conformance" in metafunc.definition.nodeid
         kinds = _CONFORMING if conforming else _ENGINES
         if "faulty" in metafunc.fixturenames:
             kinds = [kind for kind in kinds if kind.faults]  # type: ignore[attr-defined]
