@@ -13,7 +13,7 @@ from .redis_engine import RedisEngine
 _ENGINES: list[Callable[[], Engine]] = [MemoryEngine, RedisEngine, NatsEngine, PostgresEngine]
 
 _CONFORMING: list[Callable[[], Engine]] = [*_ENGINES, RedisClusterEngine]
-"""Those that the conformance suite runs on: more than the rest, whose time is scarce."""
+"""Those that the conformance suites run on: more than the rest, whose time is scarce."""
 
 
 def _parameters(kinds: list[Callable[[], Engine]]) -> list[object]:
@@ -29,7 +29,7 @@ FAULTY = _parameters([kind for kind in _ENGINES if kind.faults])  # type: ignore
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
-        conforming = "test_broker_conformance" in metafunc.definition.nodeid
+        conforming = metafunc.definition.path.stem in ("test_broker_conformance", "test_stream_conformance")
         kinds = _CONFORMING if conforming else _ENGINES
         if "faulty" in metafunc.fixturenames:
             kinds = [kind for kind in kinds if kind.faults]  # type: ignore[attr-defined]

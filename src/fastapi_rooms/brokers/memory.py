@@ -1,9 +1,12 @@
 """The broker of one process: managers that share it hear each other."""
 
+import time
 from collections.abc import Sequence
 
 from fastapi_rooms.brokers.arrivals import Arrivals
 from fastapi_rooms.brokers.interface import BrokerTimings
+from fastapi_rooms.brokers.memory_streams import MemoryStreams
+from fastapi_rooms.brokers.streams import Append, Appended, Page, placed
 from fastapi_rooms.channels import Channels
 
 
@@ -28,18 +31,20 @@ class MemoryBroker:
         self.shared = per_process
         self.message_bytes: int | None = None
         self._listeners: dict[str, dict[_MemoryConnection, None]] = {}
+        self._streams = MemoryStreams(time.monotonic)
 
     def __str__(self) -> str:
         return "memory"
 
     async def connect(self) -> "_MemoryConnection":
         """Always succeeds."""
-        return _MemoryConnection(self._listeners)
+        return _MemoryConnection(self._listeners, self._streams)
 
 
 class _MemoryConnection:
-    def __init__(self, listeners: "dict[str, dict[_MemoryConnection, None]]") -> None:
+    def __init__(self, listeners: "dict[str, dict[_MemoryConnection, None]]", streams: MemoryStreams) -> None:
         self._listeners = listeners
+        self._streams = streams
         self._arrivals: Arrivals[tuple[str, bytes]] = Arrivals()
         self._channels: set[str] = set()
 
@@ -60,6 +65,18 @@ class _MemoryConnection:
         for channel, data in messages:
             for listener in tuple(self._listeners.get(channel, ())):
                 listener._arrivals.put((channel, data))
+
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        appended = []
+        for message in messages:
+            where, place = self._streams.append(message)
+            appended.append(where)
+            if place is not None:
+                await self.publish([(message.channel, placed(place, message.data))])
+        return appended
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        return self._streams.read(channel, after=after, most=most)
 
     async def receive(self) -> tuple[str, bytes]:
         return await self._arrivals.get()
