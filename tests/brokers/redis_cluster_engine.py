@@ -60,6 +60,10 @@ class RedisNode(ServerEngine):
         """Whether it knows of each slot who has it."""
         return sum(last - first + 1 for first, last, _ in self.slots()) == SLOTS
 
+    def has_keys(self) -> bool:
+        """Whether it takes keys; after a start, channels alone for two seconds."""
+        return bool(self.ask("CLUSTER INFO")["cluster_state"] == "ok")
+
 
 class RedisClusterEngine:
     """Killed, frozen and started as one.
@@ -91,6 +95,7 @@ class RedisClusterEngine:
             self._form()
         for node in self.nodes:
             until(node.knows_all)
+            until(node.has_keys)
 
     def _form(self) -> None:
         share = -(-SLOTS // len(self.nodes))
@@ -137,6 +142,12 @@ class RedisClusterEngine:
         raise LookupError(slot)
 
     def move(self, slot: int, *, to: RedisNode) -> None:
-        """Give an empty slot to another node; returns when all nodes know it."""
+        """Give a slot to another node, with its keys, at most a hundred; returns when all nodes know it."""
+        owner = self.owner(slot)
+        keys = owner.ask("CLUSTER GETKEYSINSLOT", slot, 100)
+        if keys:
+            to.ask("CLUSTER SETSLOT", slot, "IMPORTING", owner.id)
+            owner.ask("CLUSTER SETSLOT", slot, "MIGRATING", to.id)
+            owner.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
         for node in (to, *(node for node in self.nodes if node is not to)):
             node.ask("CLUSTER SETSLOT", slot, "NODE", to.id)

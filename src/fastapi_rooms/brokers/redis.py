@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.redis_cluster import SCHEMES, ClusterConnection, ClusterServers
+from fastapi_rooms.brokers.redis_streams import Words, append_by, read_by
+from fastapi_rooms.brokers.streams import Append, Appended, Page
 from fastapi_rooms.channels import Channels
-from fastapi_rooms.errors import ConfigurationError, MissingExtra
+from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MissingExtra
 
 try:
     from redis.asyncio import Redis, RedisCluster
@@ -33,12 +35,17 @@ _CLOSING: Final = 1.0
 class RedisBroker:
     """Carries messages through Redis 6.2 or newer, or Valkey, by `PUBLISH` and `SUBSCRIBE`.
 
-    On one server all members of a room, in every process, get its messages in one order: the server's. Redis keeps
-    nothing: what is published while a process is not connected is lost to it.
+    On one server all members of a room, in every process, get its messages in one order: the server's. What is
+    published while a process is not connected is lost to it, unless the room has history.
 
     On Redis Cluster, 7.0 or newer, it is `SPUBLISH` and `SSUBSCRIBE`: each room is on the primary of its slot,
     which gives its messages their one order. All primaries are connected to; one that fails, or a slot that moves
     to another node, ends all connections, and new ones are made by a new map of the cluster.
+
+    History is a Redis stream for each room; one script appends and publishes. Redis need not keep it on disk:
+    after a start of the server, or when a replica has taken over, or a slot has moved, each stream begins anew
+    with another epoch, whatever is there of the old one, for its end may be missing. It needs a user who may run
+    the scripts, the same database in every process, and one more connection.
 
     Args:
         server: A URL as redis-py takes it (`redis://`, `rediss://` for TLS, `unix://`; user and password of an
@@ -151,11 +158,13 @@ def _check(client: Redis) -> None:
 
 
 class _RedisConnection:
-    """One connection that listens, and one that publishes."""
+    """One connection that listens, one that publishes, and, once a stream was read, one that reads."""
 
     def __init__(self, client: Redis, *, own: bool) -> None:
         self._client = client
         self._own = own
+        self._closed = False
+        self._reading = asyncio.Lock()
         self._pubsub: PubSub = client.pubsub()
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
 
@@ -184,6 +193,21 @@ class _RedisConnection:
                 pipeline.publish(channel, data)
             await pipeline.execute()
 
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        """See `StreamConnection.append`."""
+        return await append_by(self._ask, messages, command="PUBLISH")
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        """See `StreamConnection.read`."""
+        async with self._reading:
+            if self._closed:
+                raise BrokerUnavailable("the connection is closed")
+            try:
+                return await read_by(self._ask, channel, after=after, most=most)
+            finally:
+                if self._closed and self._own:  # its connection may have been made after the others were closed
+                    await self._client.aclose()
+
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
         while True:
@@ -199,6 +223,7 @@ class _RedisConnection:
 
     async def close(self) -> None:
         """See `BrokerConnection.close`."""
+        self._closed = True
         try:
             async with asyncio.timeout(_CLOSING):
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # as above
@@ -206,6 +231,12 @@ class _RedisConnection:
                     await self._client.aclose()
         except Exception:  # noqa: BLE001 - it is given up in any case
             return
+
+    async def _ask(self, commands: Sequence[Words]) -> Sequence[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute(raise_on_error=False)
 
     async def _confirmed(self, channels: Sequence[str], ask: Any) -> None:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.redis_cluster_node import Command, Inbox, Node
+from fastapi_rooms.brokers.redis_streams import append_by, read_by
+from fastapi_rooms.brokers.streams import Append, Appended, Page
 from fastapi_rooms.errors import BrokerUnavailable, MissingExtra
 
 try:
@@ -92,7 +94,7 @@ class ClusterServers:
 
 
 class ClusterConnection:
-    """Two connections to each primary, one that listens and one that publishes; all end with the first that fails.
+    """Connections to each primary, to listen, to publish and to read; all end with the first that fails.
 
     Args:
         cluster: Says which node has a channel.
@@ -134,6 +136,27 @@ class ClusterConnection:
             for node, commands in nodes.items():
                 tasks.create_task(node.publish(commands))
 
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        """See `StreamConnection.append`. Several nodes get theirs at the same time, each in order."""
+        nodes: dict[Node, list[int]] = {}
+        for number, message in enumerate(messages):
+            nodes.setdefault(self._node_of(message.channel), []).append(number)
+        if len(nodes) == 1:
+            return await _append(next(iter(nodes)), messages)
+        asked = (_append(node, [messages[number] for number in numbers]) for node, numbers in nodes.items())
+        places: dict[int, Appended] = {}
+        for numbers, answers in zip(
+            nodes.values(), await asyncio.gather(*asked, return_exceptions=True), strict=True
+        ):
+            if isinstance(answers, BaseException):
+                raise answers  # all others have ended too, so that no answer is left for the next call
+            places.update(zip(numbers, answers, strict=True))
+        return [places[number] for number in range(len(messages))]
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        """See `StreamConnection.read`."""
+        return await read_by(self._node_of(channel).ask_beside, channel, after=after, most=most)
+
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
         message = await self._inbox.get()
@@ -160,12 +183,15 @@ class ClusterConnection:
     def _by_node(self, commands: Iterable[Command]) -> dict[Node, list[Command]]:
         nodes: dict[Node, list[Command]] = {}
         for command in commands:
-            owner = self._cluster.get_node_from_key(command[1])
-            node = None if owner is None else self._nodes.get(owner.name)
-            if node is None:  # the user's own client has seen a change before we have
-                raise BrokerUnavailable("the nodes of the cluster have changed")
-            nodes.setdefault(node, []).append(command)
+            nodes.setdefault(self._node_of(command[1]), []).append(command)
         return nodes
+
+    def _node_of(self, channel: str) -> Node:
+        owner = self._cluster.get_node_from_key(channel)
+        node = None if owner is None else self._nodes.get(owner.name)
+        if node is None:  # the user's own client has seen a change before we have
+            raise BrokerUnavailable("the nodes of the cluster have changed")
+        return node
 
     async def _listen(self, node: Node) -> None:
         try:
@@ -186,6 +212,10 @@ class ClusterConnection:
             await self._inbox.put(BrokerUnavailable(f"no answer from {silent or 'a node'} in time"))
         except Exception as error:  # noqa: BLE001 - as above
             await self._inbox.put(error)
+
+
+async def _append(node: Node, messages: Sequence[Append]) -> Sequence[Appended]:
+    return await append_by(node.ask, messages, command="SPUBLISH")
 
 
 def _split(url: str) -> tuple[str, Sequence[tuple[str, int]]]:

@@ -1,9 +1,10 @@
 """One primary of a Redis Cluster, and what is asked of it."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
+from fastapi_rooms.brokers.redis_streams import Words
 from fastapi_rooms.errors import BrokerUnavailable, MissingExtra
 
 try:
@@ -11,6 +12,7 @@ try:
     from redis.asyncio.cluster import ClusterNode
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.exceptions import ResponseError
 except ImportError as error:
     raise MissingExtra(extra="redis", feature="RedisBroker") from error
 
@@ -22,7 +24,9 @@ Inbox: TypeAlias = asyncio.Queue[tuple[str, bytes] | Exception]
 
 
 class Node:
-    """A connection that listens, and one that publishes: bare ones, which do not send again what has failed.
+    """A connection that listens, one that publishes, and, once a stream was read, one that reads.
+
+    They are bare ones, which do not send again what has failed.
 
     Args:
         node: Where, and with which options of the cluster's client.
@@ -32,9 +36,12 @@ class Node:
     def __init__(self, node: ClusterNode, *, timeout: float) -> None:
         self._listener = _connection_to(node, timeout=timeout)
         self._publisher = _connection_to(node, timeout=timeout)
+        self._reader = _connection_to(node, timeout=timeout)
+        self._reading = asyncio.Lock()
+        self._closed = False
         self._awaited: dict[tuple[bytes, bytes], asyncio.Future[None]] = {}
         self._pong = asyncio.Event()
-        self._transports: list[asyncio.WriteTransport] = []
+        self._transports: dict[Connection, asyncio.WriteTransport] = {}
 
     @property
     def answered(self) -> bool:
@@ -42,18 +49,16 @@ class Node:
         return self._pong.is_set()
 
     async def open(self) -> None:
-        """Connect both."""
+        """Connect those that listen and publish."""
         for connection in (self._listener, self._publisher):
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
-            writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
-            if writer is not None:
-                self._transports.append(writer.transport)
+            await self._connect(connection)
 
     async def close(self) -> None:
-        """Let go of both. redis-py would go on for minutes to send what a silent node has not taken."""
-        for transport in self._transports:
+        """Let go of all. redis-py would go on for minutes to send what a silent node has not taken."""
+        self._closed = True
+        for transport in self._transports.values():
             transport.abort()
-        for connection in (self._listener, self._publisher):
+        for connection in (self._listener, self._publisher, self._reader):
             await connection.disconnect(nowait=True)
 
     async def publish(self, commands: Collection[Command]) -> None:
@@ -61,6 +66,20 @@ class Node:
         await _send(self._publisher, commands)
         for _ in commands:
             await self._publisher.read_response()
+
+    async def ask(self, commands: Sequence[Words]) -> Sequence[Any]:
+        """The answers, in order, of the connection that publishes; what is refused is an error among them."""
+        return await _answers(self._publisher, commands)
+
+    async def ask_beside(self, commands: Sequence[Words]) -> Sequence[Any]:
+        """As `ask`, beside it: several calls may run at once, and one that is cancelled harms no other."""
+        async with self._reading:
+            try:
+                await self._open_reader()
+                return await _answers(self._reader, commands)
+            except BaseException:
+                await self._reader.disconnect(nowait=True)  # else the next one would get the rest of this answer
+                raise
 
     async def confirmed(self, commands: Collection[Command]) -> None:
         """Have the listener do this; returns when the node has confirmed it."""
@@ -95,6 +114,18 @@ class Node:
                 case _:
                     self._pong.set()
 
+    async def _open_reader(self) -> None:
+        if not self._closed and not self._reader.is_connected:
+            await self._connect(self._reader)
+        if self._closed:  # meanwhile, too
+            raise BrokerUnavailable("the connection is closed")
+
+    async def _connect(self, connection: Connection) -> None:
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+        writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
+        if writer is not None:
+            self._transports[connection] = writer.transport
+
     def _confirm(self, kind: bytes, channel: bytes) -> None:
         awaited = self._awaited.pop((kind, channel), None)
         if awaited is not None and not awaited.done():
@@ -120,5 +151,16 @@ def _connection_to(node: ClusterNode, *, timeout: float) -> Connection:
     return node.connection_class(**options)
 
 
-async def _send(connection: Connection, commands: Iterable[Command]) -> None:
+async def _answers(connection: Connection, commands: Sequence[Words]) -> list[Any]:
+    await _send(connection, commands)
+    answers = []
+    for _ in commands:
+        try:
+            answers.append(await connection.read_response())
+        except ResponseError as error:
+            answers.append(error)
+    return answers
+
+
+async def _send(connection: Connection, commands: Iterable[Words]) -> None:
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
