@@ -167,6 +167,10 @@ class PostgresEngine:
     def kill(self) -> None:
         self._server.kill()
 
+    def stop(self) -> None:
+        """As an administrator would."""
+        self._server.stop()
+
     def freeze(self) -> None:
         self._server.signal(signal.SIGSTOP)
 

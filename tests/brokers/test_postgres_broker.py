@@ -1,8 +1,6 @@
 """What is PostgreSQL's own; what every broker does is in `test_broker_conformance`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -16,41 +14,17 @@ from fastapi_rooms.brokers.postgres_table import PayloadTable
 from fastapi_rooms.errors import BrokerError, BrokerUnavailable, ConfigurationError
 from fastapi_rooms.testing import eventually
 
+from . import postgres_fixtures
 from .engines import QUICK
 from .postgres_engine import PostgresEngine
+from .postgres_fixtures import LONG, connected
 
 pytestmark = pytest.mark.xdist_group("broker postgres")
 
 SECRET = "correct-horse"
-LONG = b"x" * 20_000
 _NUMBERS = count()
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresEngine]:
-    engine = PostgresEngine()
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.close()
-
-
-@pytest.fixture
-async def admin(server: PostgresEngine) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(server.url)
-    yield connection
-    await connection.close()
-
-
-@asynccontextmanager
-async def connected(broker: PostgresBroker) -> AsyncIterator[PostgresConnection]:
-    async with asyncio.timeout(10):
-        connection = await broker.connect()
-        try:
-            yield connection
-        finally:
-            await connection.close()
+server, admin = postgres_fixtures.server, postgres_fixtures.admin
 
 
 async def received(connection: PostgresConnection, number: int) -> list[tuple[str, bytes]]:

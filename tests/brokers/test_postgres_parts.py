@@ -1,6 +1,7 @@
 """The parts of `PostgresBroker`, without a server."""
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,15 +12,18 @@ from hypothesis import strategies as st
 
 from fastapi_rooms.brokers.postgres import PostgresBroker
 from fastapi_rooms.brokers.postgres_connection import PostgresConnection
+from fastapi_rooms.brokers.postgres_streams import StreamReader, StreamTables
 from fastapi_rooms.brokers.postgres_table import PayloadTable
 from fastapi_rooms.brokers.postgres_wire import (
     LONGEST_CHANNEL,
     LONGEST_PAYLOAD,
     short_channel,
+    stream_kind,
     unwrap,
     wrap,
     wrap_row,
 )
+from fastapi_rooms.brokers.streams import Place, placed
 from fastapi_rooms.errors import BrokerOverflow, ConfigurationError
 
 SECRET = "correct-horse"
@@ -111,7 +115,24 @@ def test_a_row_is_named_by_its_notification() -> None:
     assert unwrap(wrap_row(row, number=7)) == row
 
 
-@pytest.mark.parametrize("payload", ["", "hello", "t", "tx:y", "b0:***", "r0:no-uuid", "z0:y", "t٣x:"])
+@given(
+    st.binary(max_size=9_000) | st.text(max_size=3_000).map(lambda text: text.encode(errors="replace")),
+    st.booleans(),
+)
+def test_what_is_appended_comes_out_as_it_went_in_or_is_named(data: bytes, utf8: bool) -> None:
+    kind, place = stream_kind(data, utf8=utf8), Place("e" * 16, 2**63 - 1, 2**63 - 2)
+    body = "" if kind == "r" else data.decode() if kind == "t" else base64.b64encode(data).decode()
+    payload = f"s{kind}{place.epoch}:{place.offset}:{body}"
+    assert "\0" not in payload
+    assert len(payload.encode()) <= LONGEST_PAYLOAD
+    assert unwrap(payload) == (place if kind == "r" else placed(place, data))
+    assert kind != "r" or len(data) > 5_800
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["", "hello", "t", "tx:y", "b0:***", "r0:no-uuid", "z0:y", "t٣x:", "s", "stepoch", "sb1e:1:***", "st:1:x"],
+)
 def test_what_others_notify_comes_as_it_is(payload: str) -> None:
     assert unwrap(payload) == payload.encode()
 
@@ -152,6 +173,13 @@ class _Driver:
         self.requests += 1
         return ""
 
+    async def fetch(self, query: str, *args: object) -> Any:
+        self.requests += 1
+        return []
+
+    def is_closed(self) -> bool:
+        return self.terminated
+
     async def fetchval(self, query: str, *args: object) -> Any:
         self.asked.set()
         await self.answer.wait()
@@ -167,9 +195,24 @@ async def two(connection: PostgresConnection) -> list[tuple[str, bytes]]:
     return [await connection.receive() for _ in range(2)]
 
 
+def connection_of(listener: _Driver, publisher: _Driver) -> PostgresConnection:
+    async def open_reader() -> _Driver:
+        return _Driver()
+
+    streams = StreamTables("payloads", fetchable_for=60)
+    return PostgresConnection(
+        listener,
+        publisher,
+        StreamReader(streams, open_reader),
+        table=PayloadTable("payloads", kept_for=60),
+        streams=streams,
+        utf8=True,
+    )
+
+
 async def on_a_driver() -> tuple[_Driver, PostgresConnection]:
     driver = _Driver()
-    connection = PostgresConnection(driver, _Driver(), PayloadTable("payloads", kept_for=60), utf8=True)
+    connection = connection_of(driver, _Driver())
     await connection.subscribe(["rooms.all"])
     return driver, connection
 
@@ -191,8 +234,9 @@ async def test_more_than_may_wait_ends_the_connection() -> None:
 
 async def test_nothing_to_publish_is_no_request() -> None:
     publisher = _Driver()
-    connection = PostgresConnection(_Driver(), publisher, PayloadTable("payloads", kept_for=60), utf8=True)
+    connection = connection_of(_Driver(), publisher)
     await connection.publish([])
+    assert list(await connection.append([])) == []
     assert publisher.requests == 0
 
 

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from fastapi_rooms.brokers.arrivals import Arrivals
-from fastapi_rooms.brokers.postgres_table import PayloadTable, Querying
+from fastapi_rooms.brokers.postgres_streams import StreamReader, StreamTables
+from fastapi_rooms.brokers.postgres_table import PayloadTable, Querying, Sweeper
 from fastapi_rooms.brokers.postgres_wire import short_channel, unwrap, wrap, wrap_row
+from fastapi_rooms.brokers.streams import Append, Appended, Page, Place, placed
 from fastapi_rooms.errors import BrokerUnavailable
+
+_T = TypeVar("_T")
 
 LONGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Bytes of a message, and of the messages in one request."""
@@ -45,25 +49,38 @@ class Listening(Publishing, Protocol):
 
 
 class PostgresConnection:
-    """One connection that listens and fetches, and one that publishes.
+    """One connection that listens and fetches, one that publishes and appends, and one that reads streams.
 
     Args:
-        listener: The one.
-        publisher: The other.
+        listener: The first.
+        publisher: The second.
+        reader: Has the third, from the first read on. One that is cancelled ends that alone.
         table: Where long messages are.
+        streams: Where streams are.
         utf8: Whether the database holds any text.
     """
 
-    def __init__(self, listener: Listening, publisher: Publishing, table: PayloadTable, *, utf8: bool) -> None:
+    def __init__(
+        self,
+        listener: Listening,
+        publisher: Publishing,
+        reader: StreamReader,
+        *,
+        table: PayloadTable,
+        streams: StreamTables,
+        utf8: bool,
+    ) -> None:
         self._listener = listener
         self._publisher = publisher
+        self._reader = reader
         self._table = table
+        self._streams = streams
         self._utf8 = utf8
         self._listening = asyncio.Lock()
         self._channels: dict[str, str] = {}
-        self._arrivals: Arrivals[tuple[str, bytes | UUID]] = Arrivals()
-        self._next: tuple[str, UUID] | None = None
-        self._sweep_at = 0.0
+        self._arrivals: Arrivals[tuple[str, bytes | UUID | Place]] = Arrivals()
+        self._next: tuple[str, UUID | Place] | None = None
+        self._sweeper = Sweeper(table.kept_for / _SWEEPS_PER_LIFE)
         for connection in (listener, publisher):
             connection.add_termination_listener(self._lost)
 
@@ -84,8 +101,28 @@ class PostgresConnection:
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See `BrokerConnection.publish`."""
-        for batch in (messages,) if len(messages) == 1 else _batches(messages):
+        for batch in _batches(messages, lambda message: len(message[1])):
             await self._publish(batch)
+
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        """See `StreamConnection.append`.
+
+        Raises:
+            ConfigurationError: The role lacks a right, or the schema a part. The connection is as good as before.
+        """
+        appended: list[Appended] = []
+        for batch in _batches(messages, lambda message: len(message.data)):
+            await self._streams.sweep_if_due(self._publisher)
+            appended += await self._streams.append(self._publisher, batch, utf8=self._utf8)
+        return appended
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        """See `StreamConnection.read`.
+
+        Raises:
+            ConfigurationError: As `append`.
+        """
+        return await self._reader.read(channel, after=after, most=most)
 
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
@@ -94,9 +131,9 @@ class PostgresConnection:
             if isinstance(data, bytes):
                 return channel, data
             self._next = channel, data  # until its row is here, it is still the next one
-        channel, row = self._next
+        channel, where = self._next
         async with self._listening:
-            message = await self._table.fetch(self._listener, row)
+            message = await self._fetch(channel, where)
         self._next = None
         return channel, message
 
@@ -104,6 +141,12 @@ class PostgresConnection:
         """See `BrokerConnection.close`."""
         self._listener.terminate()
         self._publisher.terminate()
+        self._reader.close()
+
+    async def _fetch(self, channel: str, where: UUID | Place) -> bytes:
+        if isinstance(where, UUID):
+            return await self._table.fetch(self._listener, where)
+        return placed(where, await self._streams.fetch(self._listener, channel, where))
 
     async def _publish(self, batch: Sequence[tuple[str, bytes]]) -> None:
         channels = [short_channel(channel) for channel, _ in batch]
@@ -119,17 +162,10 @@ class PostgresConnection:
         if not long:
             await self._table.notify(self._publisher, channels, payloads)
             return
-        await self._sweep_if_due()
+        await self._sweeper.sweep_if_due(lambda: self._table.sweep(self._publisher))
         await self._table.keep_and_notify(
             self._publisher, channels, payloads, rows=list(long), messages=list(long.values())
         )
-
-    async def _sweep_if_due(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._sweep_at:
-            return
-        more = await self._table.sweep(self._publisher)
-        self._sweep_at = now if more else now + self._table.kept_for / _SWEEPS_PER_LIFE
 
     def _notified(self, _connection: object, _process: int, name: str, payload: str) -> None:
         channel = self._channels.get(name)
@@ -143,13 +179,14 @@ class PostgresConnection:
         self._arrivals.end(BrokerUnavailable("the connection to PostgreSQL is gone"))
 
 
-def _batches(messages: Sequence[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:
+def _batches(messages: Sequence[_T], size_of: Callable[[_T], int]) -> Iterator[Sequence[_T]]:
     """Parts that PostgreSQL takes in one request."""
-    start = size = 0
-    for index, (_, data) in enumerate(messages):
-        if index > start and size + len(data) > LONGEST_MESSAGE:
+    start = total = 0
+    for index, message in enumerate(messages):
+        size = size_of(message)
+        if index > start and total + size > LONGEST_MESSAGE:
             yield messages[start:index]
-            start, size = index, 0
-        size += len(data)
+            start, total = index, 0
+        total += size
     if start < len(messages):
-        yield messages[start:]
+        yield messages[start:] if start else messages

@@ -1,7 +1,9 @@
 """The table through which messages travel that are too long for a notification of PostgreSQL."""
 
+import asyncio
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -31,6 +33,51 @@ class Querying(Protocol):
         """The first value."""
         ...
 
+    async def fetch(self, query: str, *args: object) -> Any:
+        """All rows."""
+        ...
+
+
+def quoted(name: str, suffix: str = "") -> str:
+    """A `table`, or `schema.table`, as statements have it; with something behind the table's part.
+
+    Raises:
+        ConfigurationError: It is no plain name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ConfigurationError(
+            f"table={name!r} must be a table, or schema.table: letters, digits and _, "
+            "no digit first, and at most 48 in the table's part"
+        )
+    return ".".join(f'"{part}"' for part in (found["schema"], found["table"] + suffix) if part)
+
+
+def lock_number(name: str) -> int:
+    """An advisory lock of this name: a number that is ours alone, we hope."""
+    digest = hashlib.sha256(f"fastapi_rooms {name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class Sweeper:
+    """Says when it is time to look for what is too old.
+
+    Args:
+        every: Seconds between two looks.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._at = 0.0
+
+    async def sweep_if_due(self, sweep: Callable[[], Awaitable[bool]]) -> None:
+        """Look, if it is time; once more at the next call, while there is more."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._at:
+            self._at = now + self._every
+            if await sweep():
+                self._at = now
+
 
 class PayloadTable:
     """Its statements. Its name is the only thing that is written into them.
@@ -41,20 +88,13 @@ class PayloadTable:
     """
 
     def __init__(self, name: str, *, kept_for: float) -> None:
-        found = _NAME.fullmatch(name)
-        if found is None:
-            raise ConfigurationError(
-                f"table={name!r} must be a table, or schema.table: letters, digits and _, "
-                "no digit first, and at most 48 in the table's part"
-            )
+        self._quoted = quoted(name)
         if not 0 < kept_for <= _A_DAY:
             raise ConfigurationError(f"kept_for={kept_for!r} must be more than 0, and at most a day")
         self.name = name
         self.kept_for = kept_for
-        self._quoted = ".".join(f'"{part}"' for part in found.groups() if part)
-        self._index = f'"{found["table"]}_written"'
-        digest = hashlib.sha256(f"fastapi_rooms {name}".encode()).digest()
-        self._lock = int.from_bytes(digest[:8], "big", signed=True)
+        self._index = quoted(name.rsplit(".", maxsplit=1)[-1], "_written")
+        self._lock = lock_number(name)
 
     async def create(self, connection: Querying) -> None:
         """Create what is missing; who comes at the same time waits. One request, so one transaction."""

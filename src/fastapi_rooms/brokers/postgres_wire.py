@@ -3,8 +3,11 @@
 import base64
 import binascii
 import hashlib
+import re
 from typing import Final
 from uuid import UUID
+
+from fastapi_rooms.brokers.streams import Place, placed
 
 LONGEST_CHANNEL: Final = 63
 """Bytes: one less than `NAMEDATALEN`."""
@@ -13,6 +16,11 @@ LONGEST_PAYLOAD: Final = 7_999
 """Bytes: PostgreSQL wants less than 8,000."""
 
 _TEXT, _BASE64, _ROW = "t", "b", "r"
+
+_STREAM_ROOM: Final = LONGEST_PAYLOAD - 64
+"""Bytes for a message of a stream: what says so, the epoch and the offset need fewer."""
+
+_PLACED: Final = re.compile(r"s([tbr])([A-Za-z0-9_-]{1,64}):([0-9]{1,19}):")
 
 
 def short_channel(channel: str) -> str:
@@ -46,8 +54,25 @@ def wrap_row(row: UUID, *, number: int) -> str:
     return f"{_ROW}{number}:{row.hex}"
 
 
-def unwrap(payload: str) -> bytes | UUID:
-    """The message, or the row where it is; what is none of ours comes as it is, and its reader will drop it."""
+def stream_kind(data: bytes, *, utf8: bool) -> str:
+    """How a message of a stream goes into its notification, which the server writes; `utf8` as in `wrap`.
+
+    That is `s`, this kind, `epoch:offset:`, and then the message: as text, or in Base64, or not at all.
+    """
+    if len(data) > _STREAM_ROOM:
+        return _ROW
+    if _text(data, utf8=utf8) is not None:
+        return _TEXT
+    return _BASE64 if 4 * ((len(data) + 2) // 3) <= _STREAM_ROOM else _ROW
+
+
+def unwrap(payload: str) -> bytes | UUID | Place:
+    """The message, or the row or the place where it is.
+
+    What is none of ours comes as it is, and its reader will drop it.
+    """
+    if payload.startswith("s"):
+        return _unwrap_placed(payload)
     kind, (head, _, body) = payload[:1], payload[1:].partition(":")
     if head.isdecimal():
         try:
@@ -60,6 +85,21 @@ def unwrap(payload: str) -> bytes | UUID:
         except (binascii.Error, ValueError):
             return payload.encode()
     return payload.encode()
+
+
+def _unwrap_placed(payload: str) -> bytes | Place:
+    found = _PLACED.match(payload)
+    if found is None:
+        return payload.encode()
+    kind, epoch, offset = found.groups()
+    place = Place(epoch, int(offset), int(offset) - 1)
+    if kind == _ROW:
+        return place
+    body = payload[found.end() :]
+    try:
+        return placed(place, body.encode() if kind == _TEXT else base64.b64decode(body, validate=True))
+    except (binascii.Error, ValueError):
+        return payload.encode()
 
 
 def _text(data: bytes, *, utf8: bool) -> str | None:
