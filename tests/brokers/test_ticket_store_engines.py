@@ -259,7 +259,7 @@ async def test_an_option_that_a_driver_refuses_is_not_quoted(store: Callable[...
 
 
 async def test_nats_without_jetstream_is_unavailable_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    engine = NatsEngine()
+    engine = NatsEngine(jetstream=False)
     engine.start()
     store = NatsTicketStore(f"nats://127.0.0.1:{engine.port}")
     try:

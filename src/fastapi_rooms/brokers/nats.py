@@ -4,7 +4,8 @@ import asyncio
 import math
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,9 @@ from fastapi_rooms.brokers.arrivals import MOST_WAITING, Arrivals
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.nats_address import Server, parsed
 from fastapi_rooms.brokers.nats_credentials import CredentialsFile
+from fastapi_rooms.brokers.nats_streams import HARMLESS, NatsStreams
 from fastapi_rooms.brokers.nats_transport import AbortingTransport, start
+from fastapi_rooms.brokers.streams import Append, Appended, Page
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, ConfigurationError, MissingExtra
 
@@ -30,12 +33,19 @@ _CLOSING: Final = 1.0
 
 
 class NatsBroker:
-    """Carries messages through NATS 2.2 or newer, by core publish and subscribe: no JetStream.
+    """Carries messages through NATS 2.2 or newer, by core publish and subscribe.
 
     All that one process publishes to a room comes to everyone in that order; what several processes publish at the
     same time may come to some in another order than to others. NATS keeps nothing: what is published while a
     process is not connected is lost to it. In a cluster of NATS servers a subscription is confirmed by the server
     that it was made at, and the others hear of it a moment later: what is published at those in between is missed.
+
+    History needs JetStream and NATS 2.11; its first use without them raises `ConfigurationError`. It is in the
+    stream `PREFIX_history`, from which the server publishes as it stores: in one order for everyone. There each
+    message is kept for a day, or as long as was ever asked for, and each channel keeps as many as any asked for,
+    though readers get no more than they should. A server that is alone begins all epochs anew when it starts. In a
+    cluster they last as long as the stream: one that lost messages, or is an older copy, must be deleted. A
+    `version` is compared with the last one that is still kept.
 
     Attributes:
         message_bytes: The server's `max_payload`; 1 MiB, the default of NATS, until the first connection.
@@ -84,7 +94,7 @@ class NatsBroker:
         failed: Exception | None = None
         credentials = None if self._credentials is None else self._credentials.read()
         for server in random.sample(self._servers, len(self._servers)):
-            connection = _NatsConnection(server, timeout=self.timings.publish)
+            connection = _NatsConnection(server, prefix=self.prefix, timeout=self.timings.publish)
             try:
                 async with asyncio.timeout(self.timings.connect / len(self._servers)):
                     self.message_bytes = await connection.open(self._tls, credentials, self.timings.connect)
@@ -102,11 +112,12 @@ class NatsBroker:
 class _NatsConnection:
     """One connection; the first thing that goes wrong with it ends it, and nats-py does not make another."""
 
-    def __init__(self, server: Server, *, timeout: float) -> None:
+    def __init__(self, server: Server, *, timeout: float, prefix: str = "rooms") -> None:
         self._server = server
         self._timeout = timeout
         self._client = Client()
         self._transport = AbortingTransport(self._lose, secure=server.secure)
+        self._streams = NatsStreams(self._client, prefix=prefix, lose=self._lose)
         self._subscriptions: dict[str, Subscription] = {}
         self._deadlines: set[asyncio.Timeout] = set()
         self._arrivals: Arrivals[tuple[str, bytes]] = Arrivals()
@@ -156,6 +167,16 @@ class _NatsConnection:
             await self._client.publish(channel, data)
         await self._confirmed()
 
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        """See `StreamConnection.append`."""
+        async with self._answered():
+            return await self._streams.append(messages)
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        """See `StreamConnection.read`."""
+        async with self._answered():
+            return await self._streams.read(channel, after=after, most=most)
+
     async def receive(self) -> tuple[str, bytes]:
         """See `BrokerConnection.receive`."""
         return await self._arrivals.get()
@@ -172,37 +193,59 @@ class _NatsConnection:
 
     async def _confirmed(self) -> None:
         """Returns when the server has taken what was written before; raises as soon as that cannot be any more."""
-        if self._arrivals.error is not None:
-            raise self._arrivals.error
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
-                await self._flush(deadline)
+            async with self._in_time():
+                await self._flush()
         except BaseException as error:
             # An answer to a ping that nobody waits for would end nats-py's reader, silently.
-            text = f"NATS at {self._server} has not confirmed in time"
-            self._lose(BrokerUnavailable(text, maybe_published=True))
+            self._lose(self._silence())
             if not isinstance(error, Exception):
                 raise
         if self._arrivals.error is not None:
             raise self._arrivals.error
 
-    async def _flush(self, deadline: asyncio.Timeout) -> None:
+    @asynccontextmanager
+    async def _answered(self) -> AsyncIterator[None]:
+        """What goes wrong in it ends the connection."""
+        try:
+            async with self._in_time():
+                yield
+        except HARMLESS:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised, or what it came from
+            self._lose(self._silence() if isinstance(error, TimeoutError) else error)
+            raise self._arrivals.error or error from None
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """What is done in it ends in time, and as soon as the connection does."""
+        if self._arrivals.error is not None:
+            raise self._arrivals.error
+        async with asyncio.timeout(self._timeout) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                yield
+            finally:
+                self._deadlines.discard(deadline)
+
+    def _silence(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"NATS at {self._server} has not confirmed in time", maybe_published=True)
+
+    async def _flush(self) -> None:
         """Have a ping answered that was written after all commands.
 
         nats-py writes a ping at once, ahead of commands that its flusher still holds back. The flusher writes in
         the next turn of the loop; or, where it waits for the socket, before the next ping is answered.
         """
-        self._deadlines.add(deadline)
-        try:
-            await asyncio.sleep(0)
-            if self._client.pending_data_size:
-                await self._client.flush(math.ceil(self._timeout))
+        await asyncio.sleep(0)
+        if self._client.pending_data_size:
             await self._client.flush(math.ceil(self._timeout))
-        finally:
-            self._deadlines.discard(deadline)
+        await self._client.flush(math.ceil(self._timeout))
 
     async def _came(self, message: Msg) -> None:
-        self._arrivals.put((message.subject, message.data))
+        data = self._streams.placed(message)
+        if data is not None:
+            self._arrivals.put((message.subject, data))
         if self._arrivals.error is not None:  # there are too many
             self._hang_up()
 
