@@ -77,10 +77,10 @@ class Machine:
 
 class Dashboard(RoomManager):
     producer: asyncio.Task[None] | None = None
-    history: ClassVar[deque[Figures]] = deque(maxlen=60)
+    figures: ClassVar[deque[Figures]] = deque(maxlen=60)
 
     async def on_active(self) -> None:
-        self.history.clear()
+        self.figures.clear()
         self.producer = asyncio.create_task(self.produce())
 
     async def on_idle(self) -> None:
@@ -90,7 +90,7 @@ class Dashboard(RoomManager):
             self.producer = None
 
     async def on_connect(self, connection: Connection) -> None:
-        await connection.send({"type": "history", "figures": list(self.history)})
+        await connection.send({"type": "history", "figures": list(self.figures)})
 
     async def produce(self) -> None:
         machine = Machine()
@@ -100,7 +100,7 @@ class Dashboard(RoomManager):
             lag = max(0.0, time.monotonic() - due) * 1000
             viewers = await self.members(ROOM)
             figures = machine.read(viewers=len(viewers), lag=lag)
-            self.history.append(figures)
+            self.figures.append(figures)
             first = min((viewer.connection_id for viewer in viewers), default=None)
             if any(connection.id == first for connection in self.members_here(ROOM)):
                 await self.broadcast(figures, room=ROOM, key="figures")

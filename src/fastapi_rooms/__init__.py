@@ -17,21 +17,25 @@ from fastapi_rooms.errors import (
     JoinRefused,
     MessageTooLarge,
     MissingExtra,
+    NoHistory,
     NotConnected,
     RoomsError,
     UnencodableMessage,
     WrongEventLoop,
 )
 from fastapi_rooms.fanout import Delivery
+from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
-from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
-from fastapi_rooms.publisher import Publisher, SyncPublisher
+from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.position import Position
+from fastapi_rooms.publisher import Publisher
 from fastapi_rooms.room import Count, Member, Members, Room
 from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped
 from fastapi_rooms.session import Session
 from fastapi_rooms.statistics import ConnectionStatistics, Drops, ManagerStatistics
+from fastapi_rooms.sync_publisher import SyncPublisher
 
 __all__ = [
     "AuthenticationError",
@@ -52,6 +56,7 @@ __all__ = [
     "Dropped",
     "Drops",
     "Heartbeat",
+    "History",
     "HookTimeout",
     "InvalidMessage",
     "JoinRefused",
@@ -62,11 +67,14 @@ __all__ = [
     "Members",
     "MessageTooLarge",
     "MissingExtra",
+    "NoHistory",
     "NotConnected",
     "Overflow",
+    "Position",
     "Publisher",
     "QueueLimits",
     "RateLimit",
+    "Remembered",
     "Room",
     "RoomManager",
     "RoomPolicy",

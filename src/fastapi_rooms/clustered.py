@@ -4,22 +4,30 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import NonNegativeInt, TypeAdapter
 
 from fastapi_rooms.brokers.interface import Broker
+from fastapi_rooms.brokers.streams import Page, Place
 from fastapi_rooms.closing import may_be_sent
 from fastapi_rooms.cluster.cluster import BrokerHealth, Cluster
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, body_of, payload_of
-from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason, MessageTooLarge
+from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason, MessageTooLarge, NoHistory
 from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.histories import Histories
+from fastapi_rooms.history_host import HistoryHost
+from fastapi_rooms.history_policy import PolicyOf, check_history
+from fastapi_rooms.history_ports import DeliverHere, Remembered, Resumed, remembered
 from fastapi_rooms.hooks import contained
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.memberships import Memberships
+from fastapi_rooms.options import History
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.position import Position
 from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.send_queue import check_size
 
@@ -28,23 +36,6 @@ logger = logging.getLogger("fastapi_rooms")
 _T = TypeVar("_T")
 _COUNT: Final = TypeAdapter(NonNegativeInt)
 _MEMBERS: Final = TypeAdapter(list[tuple[str, str | None]])
-
-
-class DeliverHere(Protocol):
-    """Offers a message to the connections in this process that it is for."""
-
-    async def __call__(
-        self,
-        payload: Payload,
-        *,
-        room: str | None,
-        user: str | None,
-        exclude: Exclude,
-        exclude_users: Collection[str],
-        key: str | None,
-    ) -> Delivery:
-        """Deliver; neither room nor user: to everyone."""
-        ...
 
 
 class Clustered:
@@ -56,6 +47,7 @@ class Clustered:
         host: Its host.
         memberships: Its memberships.
         broker: What carries messages.
+        policy_of: What is kept of a room; `None`: nothing, of any.
     """
 
     def __init__(
@@ -65,14 +57,20 @@ class Clustered:
         host: ManagerHost[Any],
         memberships: Memberships,
         broker: Broker,
+        *,
+        policy_of: PolicyOf | None,
     ) -> None:
         self._hooks = hooks
         self._deliver_here = deliver_here
         self._host = host
         self._memberships = memberships
         self._broker = broker
+        self._policy_of = policy_of
+        local = HistoryHost(hooks, host, self._tell_lost)
+        self._histories = Histories(self.read, deliver_here, local)
         self._cluster: Cluster | None = None
         self._occupied: dict[str, Callable[[], int]] = {}
+        self._remembered: dict[str, str] = {}
         self._effects: dict[int, asyncio.Future[int]] = {}
         self._lost_before = False
 
@@ -107,11 +105,13 @@ class Clustered:
     async def stop(self) -> None:
         """Let go of the broker."""
         try:
+            await self._histories.stop(self._broker.timings.publish)
             if self._cluster is not None:
                 await self._cluster.stop()
         finally:
             self._cluster = None
             self._occupied.clear()
+            self._remembered.clear()
 
     def health(self) -> BrokerHealth:
         """How the broker is."""
@@ -126,10 +126,14 @@ class Clustered:
         exclude: Exclude,
         exclude_users: str | Collection[str],
         key: str | None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> Delivery:
         """Deliver a message in every process, this one included."""
         cluster = self.cluster
         self._host.check_loop(even_if_empty=True)
+        history = None if room is None else self.history_of(room)
+        check_history(history, room, idempotency_key, version)
         excluded = (exclude,) if isinstance(exclude, Connection) else tuple(exclude)
         users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
         header = Header(
@@ -143,6 +147,12 @@ class Clustered:
             exclude_users=users,
             key=key,
         )
+        if history is not None:
+            appended = await cluster.append(
+                header, body_of(payload), history, idempotency_key=idempotency_key, version=version
+            )
+            delivery = Delivery(queued=None, dropped=None, closed=None, scope="cluster", offset=appended.offset)
+            return replace(delivery, published=False) if appended.repeated or appended.stale else delivery
         here: Delivery | None = None
 
         async def deliver_here() -> None:
@@ -187,6 +197,44 @@ class Clustered:
         self._occupied.update(held)
         await self.cluster.subscriptions.hold(*held)
 
+    def history_of(self, room: str) -> History | None:
+        """What is kept of a room."""
+        return None if self._policy_of is None else self._policy_of(room)
+
+    async def read(self, room: str, *, after: int, most: int) -> Page:
+        """What is kept of a room; see `Cluster.read`.
+
+        Raises:
+            NoHistory: It has none.
+        """
+        if self.history_of(room) is None:
+            raise NoHistory(room)
+        return await self.cluster.read(room, after=after, most=most)
+
+    async def position(self, room: str) -> Position:
+        """See `RoomManager.position`."""
+        page = await self.read(room, after=0, most=0)
+        return Position(room, page.epoch, page.last)
+
+    async def past(self, room: str, *, last: int) -> list[Remembered]:
+        """See `RoomManager.past`."""
+        return remembered(room, await self.read(room, after=0, most=last))
+
+    def enter(self, connection: Connection[Any], room: str) -> None:
+        """See `Reach`."""
+        history = self.history_of(room)
+        if history is not None:
+            self._remembered[self.cluster.channels.room(room)] = room
+            self._histories.enter(connection, room, history)
+
+    async def resume(self, connection: Connection[Any], room: str, since: object) -> Resumed | None:
+        """See `Reach`."""
+        return await self._histories.resume(connection, room, since)
+
+    def left(self, connection: Connection[Any], room: str) -> None:
+        """See `Reach`."""
+        self._histories.left(connection, room)
+
     def release_user(self, user_id: str) -> None:
         """See `Reach`."""
         if self._cluster is not None and not self._host.registry.count_of_user(user_id):
@@ -209,10 +257,17 @@ class Clustered:
         if self.occupied(channel):
             return False
         self._occupied.pop(channel, None)
+        room = self._remembered.pop(channel, None)
+        if room is not None:
+            self._histories.forget(room)
         return True
 
-    async def deliver(self, header: Header, body: bytes) -> None:
+    async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
         """See `Local`."""
+        room = header.room if header.kind is Kind.MESSAGE else None
+        if place is not None and room is not None and self.history_of(room) is not None:
+            await self._histories.came(place, header, body)
+            return
         if header.kind is Kind.MESSAGE:
             await self._deliver_message(header, body)
             return
@@ -237,9 +292,11 @@ class Clustered:
 
     def broker_restored(self) -> None:
         """See `Local`."""
+        self._histories.restored()
         if not self._lost_before:
             return
-        rooms = self._host.registry.rooms
+        with_history = set(self._remembered.values())
+        rooms = [room for room in self._host.registry.rooms if room not in with_history]
         hooks: list[Callable[[], Awaitable[None]]] = [self._hooks.on_broker_restored]
         self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
 
@@ -291,6 +348,9 @@ class Clustered:
         for connection in connections:
             connection.link.shut(DisconnectReason.CLOSED, code, header.reason, flush=True)
         return len(connections)
+
+    def _tell_lost(self, room: str) -> None:
+        self._spawn("on_continuity_lost", [partial(self._hooks.on_continuity_lost, room)])
 
     def _spawn(self, name: str, hooks: list[Callable[[], Awaitable[None]]]) -> None:
         self._host.tasks.spawn(self._run(name, hooks), name=name)

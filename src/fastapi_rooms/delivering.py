@@ -10,6 +10,7 @@ from fastapi_rooms.fanout import Delivery, Exclude, fan_out
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.room_hooks import RoomHooks
 
 
 async def deliver(
@@ -52,6 +53,55 @@ async def deliver(
     if pause is not None:
         await asyncio.sleep(pause)  # a busy producer must not starve the writers
     return delivery
+
+
+async def deliver_to(
+    host: ManagerHost[Any],
+    hooks: RoomHooks[Any],
+    payload: Payload,
+    *,
+    keeps: Callable[[str], object | None] | None,
+    room: str | None,
+    user: str | None,
+    exclude: Exclude,
+    exclude_users: str | Collection[str],
+    key: str | None,
+) -> Delivery:
+    """Deliver a message to a room's members here, a user's connections, or everyone; see `deliver`.
+
+    In a room with a history a full queue closes, whatever the policy: who falls behind comes back with a position.
+
+    Args:
+        host: See there, as for all others.
+        hooks: The manager, for its `room_policy`.
+        payload: See there.
+        keeps: What is kept of a room's messages. `None`: nothing, of any.
+        room: Whose members get it.
+        user: Whose connections do; neither: everyone.
+        exclude: See there.
+        exclude_users: See there.
+        key: See there.
+    """
+    recipients: Iterable[Connection[Any]] = host.registry
+    overflow = None
+    if room is not None:
+        recipients = host.registry.in_room(room)
+        policy = hooks.room_policy(room)
+        overflow = None if policy is None else policy.overflow
+        if keeps is not None and keeps(room) is not None:
+            overflow = Overflow.CLOSE
+    elif user is not None:
+        recipients = host.registry.of_user(user)
+    return await deliver(
+        host,
+        recipients,
+        payload,
+        exclude=exclude,
+        exclude_users=exclude_users,
+        key=key,
+        overflow=overflow,
+        scope=None if overflow is None else room,
+    )
 
 
 def from_thread(

@@ -198,6 +198,19 @@ class JoinRefused(RoomsError):
         super().__init__(f"connection {connection_id} may not join room {room[:80]!r}: {reason}")
 
 
+class NoHistory(ConfigurationError):
+    """What was asked for needs a history, and the room has none.
+
+    Attributes:
+        room: The room's name; `None`: it was for everyone, or a user.
+    """
+
+    def __init__(self, room: str | None) -> None:
+        self.room = room
+        what = "what is not for a room" if room is None else f"room {room[:80]!r}"
+        super().__init__(f"{what} has no history: RoomManager(history=...) says which rooms have one")
+
+
 class MessageTooLarge(RoomsError, ValueError):
     """A message larger than `QueueLimits.bytes` can never be queued. It was sent to nobody.
 

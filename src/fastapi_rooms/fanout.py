@@ -27,12 +27,17 @@ class Delivery:
         closed: Slow consumers that it closed.
         scope: "cluster": a broker has taken it for every process. "local": it was delivered in this process alone,
             since there is no broker, or it is out of reach.
+        offset: In a room with a history: of this message. `None`: the room has none.
+        published: False where its idempotency key was used before, or its version is not newer than that of the
+            last one: nobody gets it, and `offset` is that of the message before.
     """
 
     queued: int | None = 0
     dropped: int | None = 0
     closed: int | None = 0
     scope: Literal["local", "cluster"] = "local"
+    offset: int | None = None
+    published: bool = True
 
 
 _NOBODYS: Final = Batch([], size=0)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,8 +11,10 @@ from starlette.exceptions import HTTPException, WebSocketException
 from fastapi_rooms.activity import Activity
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import CloseCode, ConfigurationError, ConnectionClosed, DisconnectReason, JoinRefused
+from fastapi_rooms.history_ports import Reason, Resumed
 from fastapi_rooms.hooks import expected_end, inside_hook_of
 from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.position import Position
 from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.session import Session, refusal
 
@@ -24,10 +26,19 @@ class Joined:
     Attributes:
         room: The room's name.
         new: False where the connection was a member already.
+        position: In a room with a history: the place after which live messages come. `None`: the room has none,
+            or the broker is out of reach.
+        recovered: Whether all messages since the position that the client brought were sent to it, in order,
+            before any live one. `None`: it brought none.
+        reason: Why not. "epoch_changed": the history was lost, or the position is none of this room's. "expired",
+            "too_many": some messages are not kept any more. "unavailable": the broker is out of reach.
     """
 
     room: str
     new: bool
+    position: Position | None = None
+    recovered: bool | None = None
+    reason: Reason | None = None
 
 
 class Reach(Protocol):
@@ -48,6 +59,18 @@ class Reach(Protocol):
         """The room may have no member here any more."""
         ...
 
+    def enter(self, connection: Connection[Any], room: str) -> None:
+        """The connection becomes a member now; nothing is awaited."""
+        ...
+
+    async def resume(self, connection: Connection[Any], room: str, since: object) -> Resumed | None:
+        """Send a member what it has missed since a position; `None`: the room has no history."""
+        ...
+
+    def left(self, connection: Connection[Any], room: str) -> None:
+        """The connection is no member any more."""
+        ...
+
 
 class _Stay:
     """The note of a membership whose `on_join` has not ended yet; a settled one needs none.
@@ -55,13 +78,15 @@ class _Stay:
     Attributes:
         began: Whether `on_join` was called, so that `on_leave` must be.
         ended: Set when it has ended, or will never begin.
+        joined: Where the member begins, in a room with a history.
     """
 
-    __slots__ = ("began", "ended")
+    __slots__ = ("began", "ended", "joined")
 
     def __init__(self) -> None:
         self.began = False
         self.ended = asyncio.Event()
+        self.joined: Joined | None = None
 
 
 class Memberships:
@@ -110,14 +135,14 @@ class Memberships:
     def accepted(self, session: Session[Any]) -> None:
         """Make the connection a member of the room given to `connect`, before anything else is awaited."""
         if session.room is not None:
-            self._host.registry.join(session.connection, session.room, _Stay())
+            self._join(session.connection, session.room, _Stay())
 
     async def arrived(self, session: Session[Any]) -> None:
         """Run the hooks of joining the room given to `connect`; it was authorized before."""
         if session.room is not None:
             note = self._note(session.connection, session.room)
             if isinstance(note, _Stay):  # else it has left already
-                await self._enter(session.connection, session.room, note)
+                await self._enter(session.connection, session.room, note, session.since)
 
     async def left(self, session: Session[Any]) -> None:
         """Run `on_leave` for every room that the connection was in when it ended."""
@@ -125,6 +150,8 @@ class Memberships:
         loop = asyncio.get_running_loop()
         deadline = None if limit is None else loop.time() + limit
         for room, note in session.rooms.items():
+            if self.reach is not None:
+                self.reach.left(session.connection, room)
             within = None if deadline is None else max(0.0, deadline - loop.time())
             await self._after_leave(session.connection, room, note, within)
         if self.reach is not None:
@@ -133,7 +160,7 @@ class Memberships:
             if session.connection.user_id is not None:
                 self.reach.release_user(session.connection.user_id)
 
-    async def join(self, connection: Connection[Any], room: str) -> Joined:
+    async def join(self, connection: Connection[Any], room: str, since: object) -> Joined:
         """Authorize and join; see `RoomManager.join`."""
         session = self._session_of(connection)
         self._check_open(connection)
@@ -149,11 +176,20 @@ class Memberships:
         if refused is not None:
             raise refused
         stay = _Stay()
-        if not self._host.registry.join(connection, room, stay):
+        if not self._join(connection, room, stay):
             return Joined(room=room, new=False)  # another task was quicker, while authorize ran
-        if not await self._enter(connection, room, stay):
+        joined = await self._enter(connection, room, stay, since)
+        if joined is None:
             raise _refusal(connection, room, "the connection left the room while it joined")
-        return Joined(room=room, new=True)
+        return joined
+
+    def joined(self, connection: Connection[Any], room: str) -> Joined | None:
+        """See `RoomManager.joined`."""
+        if room not in (connection.memberships or ()):
+            return None
+        note = self._note(connection, room)
+        joined = note.joined if isinstance(note, _Stay) else note
+        return joined if isinstance(joined, Joined) else Joined(room=room, new=False)
 
     async def leave(self, connection: Connection[Any], room: str) -> bool:
         """Leave and run `on_leave`; see `RoomManager.leave`."""
@@ -170,11 +206,24 @@ class Memberships:
         session = self._host.sessions.get(connection)
         if session is None or not self._host.registry.leave(connection, room):
             return None
+        if self.reach is not None:
+            self.reach.left(connection, room)
         leaving = session.run_beside(self._after_leave(connection, room, note))
         place = (connection.id, room)
         self._leaving[place] = leaving
         leaving.add_done_callback(lambda done: self._left(place, done))
         return leaving
+
+    async def close(self, room: str, *, code: int | None, reason: str) -> int:
+        """See `RoomManager.close_room`; here."""
+        members = self._host.registry.in_room(room)
+        if code is None:
+            await asyncio.gather(*(self.leave(connection, room) for connection in members))
+        else:
+            for connection in members:
+                connection.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
+            await asyncio.gather(*(connection.link.closed() for connection in members))
+        return len(members)
 
     def reset(self) -> None:
         """Forget what belongs to an event loop that is gone."""
@@ -209,11 +258,30 @@ class Memberships:
             return _refusal(connection, room, f"a connection may be in {most} rooms")
         return None
 
-    async def _enter(self, connection: Connection[Any], room: str, stay: _Stay) -> bool:
-        """Run the hooks of joining; whether the connection is still a member after them."""
+    def _join(self, connection: Connection[Any], room: str, stay: _Stay) -> bool:
+        new = self._host.registry.join(connection, room, stay)
+        if new and self.reach is not None:
+            try:
+                self.reach.enter(connection, room)
+            except BaseException:  # the function that is the history is the user's
+                self._host.registry.leave(connection, room)
+                raise
+        return new
+
+    async def _enter(self, connection: Connection[Any], room: str, stay: _Stay, since: object) -> Joined | None:
+        """Send what was missed, and run the hooks of joining; `None`: the connection is no member after them."""
+        joined = Joined(room=room, new=True)
         try:
             if self.reach is not None:
                 await self.reach.hold(room=room)
+                resumed = None
+                if self._note(connection, room) is stay:  # else it has left, and may be joining again
+                    resumed = await self.reach.resume(connection, room, since)
+                if resumed is not None:
+                    joined = replace(
+                        joined, position=resumed.position, recovered=resumed.recovered, reason=resumed.reason
+                    )
+                    stay.joined = joined
             leaving = self._leaving.get((connection.id, room))
             if leaving is not None and inside_hook_of() != connection.id:
                 await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`
@@ -229,9 +297,9 @@ class Memberships:
         self._check_open(connection)
         memberships = connection.memberships or {}
         if memberships.get(room) is not stay:
-            return False
-        memberships[room] = None  # settled
-        return True
+            return None
+        memberships[room] = stay.joined  # settled
+        return joined
 
     async def _undo(self, connection: Connection[Any], room: str, stay: _Stay) -> None:
         """The joining task was cancelled: leave again."""

@@ -14,6 +14,9 @@ from fastapi_rooms.errors import ConfigurationError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+MOST_HISTORY: Final = 10_000
+"""Messages that may be kept of a room: each process has those of its own rooms in memory."""
+
 CONTROL_MESSAGES: Final = 16
 """Messages that a full send queue still takes for control: replies, heartbeats, presence."""
 
@@ -163,6 +166,24 @@ class Heartbeat:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is kept of a room's messages, for those who come back.
+
+    Attributes:
+        messages: How many; the oldest go first.
+        seconds: For how long each.
+    """
+
+    messages: int = 100
+    seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        if not 1 <= self.messages <= MOST_HISTORY:
+            raise ConfigurationError(f"History(messages={self.messages!r}) must be 1 to {MOST_HISTORY}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,13 @@
 
 import asyncio
 import itertools
-import os
 import secrets
-import threading
-from collections.abc import Callable, Collection, Coroutine
-from concurrent.futures import CancelledError
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
-from fastapi_rooms.brokers.memory import MemoryBroker
-from fastapi_rooms.brokers.url import broker_from_url
+from fastapi_rooms.brokers.streams import OVERHEAD, Append
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.cluster.failures import first_error
@@ -25,16 +20,14 @@ from fastapi_rooms.errors import (
     ConfigurationError,
     MessageTooLarge,
     RoomsError,
-    WrongEventLoop,
 )
+from fastapi_rooms.history_policy import PolicyOf, check_history, policy_of
+from fastapi_rooms.options import History
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.tasks import TaskOwner
 
 _LAST_WORDS: Final = 2.0
 """Seconds that connections have to end in `Publisher.close`."""
-
-_THREAD_ENDS: Final = 5.0
-"""Seconds for which `SyncPublisher.close` waits for its thread, which a lookup of a name may hold up."""
 
 
 class Publisher:
@@ -55,10 +48,12 @@ class Publisher:
     Args:
         broker: The engine and the prefix of the managers to be reached. A `MemoryBroker` reaches those of this
             process that were given the same one.
+        history: What is kept of rooms' messages: the same as the managers say. `None`: nothing.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, history: History | PolicyOf | None = None) -> None:
         self._broker = broker
+        self._history_of = None if history is None else policy_of(history)
         self._channels = Channels(broker.prefix)
         self._process = secrets.token_urlsafe(9)
         self._numbers = itertools.count(1)
@@ -79,7 +74,14 @@ class Publisher:
         await self.close()
 
     async def publish(
-        self, room: str, message: object, *, exclude_users: str | Collection[str] = (), key: str | None = None
+        self,
+        room: str,
+        message: object,
+        *,
+        exclude_users: str | Collection[str] = (),
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> None:
         """Send one message to the members of a room, in every process.
 
@@ -89,15 +91,33 @@ class Publisher:
                 `QueueLimits.bytes`.
             exclude_users: A user id, or several, whose connections do not get it.
             key: With `Overflow.CONFLATE`: which queued message this one replaces.
+            idempotency_key: See `RoomManager.broadcast`.
+            version: See there.
 
         Raises:
             MessageTooLarge: It is larger than the engine takes; nobody got it.
             UnencodableMessage: It cannot be encoded; nobody got it.
+            NoHistory: It has an idempotency key or a version, and the room has no history.
             TypeError: `room` is not a `str`.
         """
         users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
         channel = self._channels.room(_name(room))
-        await self._send(channel, message, room=room, exclude_users=users, key=key)
+        history = None if self._history_of is None else self._history_of(room)
+        check_history(history, room, idempotency_key, version)
+        beside = 0 if history is None else OVERHEAD
+        sealed = self._seal(message, room=room, exclude_users=users, key=key, beside=beside)
+        if history is None:
+            await self._tell(channel, sealed)
+            return
+        append = Append(
+            channel=channel,
+            data=sealed,
+            messages=history.messages,
+            seconds=history.seconds,
+            idempotency_key=idempotency_key,
+            version=version,
+        )
+        await self._do(lambda outbox: outbox.append(append))
 
     async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> None:
         """Send one message to all connections of a user, in every process.
@@ -106,7 +126,7 @@ class Publisher:
             MessageTooLarge: See `publish`.
             UnencodableMessage: See there.
         """
-        await self._send(self._channels.user(str(user_id)), message, user=str(user_id), key=key)
+        await self._tell(self._channels.user(str(user_id)), self._seal(message, user=str(user_id), key=key))
 
     async def disconnect_user(
         self, user_id: str, *, code: int = CloseCode.FORBIDDEN, reason: str = "signed out"
@@ -139,16 +159,16 @@ class Publisher:
             self._line.end()
         await self._tasks.join(_LAST_WORDS)
 
-    async def _send(
+    def _seal(
         self,
-        channel: str,
         message: object,
         *,
         room: str | None = None,
         user: str | None = None,
         exclude_users: tuple[str, ...] = (),
         key: str | None = None,
-    ) -> None:
+        beside: int = 0,
+    ) -> bytes:
         payload = Payload.of(message)
         process, number = self._stamp()
         header = Header(
@@ -163,18 +183,21 @@ class Publisher:
         )
         sealed = seal(header, body_of(payload))
         most = self._broker.message_bytes
-        if most is not None and len(sealed) > most:
-            raise MessageTooLarge(size=payload.size, limit=most - (len(sealed) - payload.size))
-        await self._tell(channel, sealed)
+        if most is not None and len(sealed) > most - beside:
+            raise MessageTooLarge(size=payload.size, limit=most - beside - (len(sealed) - payload.size))
+        return sealed
 
     def _stamp(self) -> tuple[str, int]:
         """What names a message: the sender, and its count."""
         return self._process, next(self._numbers)
 
     async def _tell(self, channel: str, data: bytes) -> None:
+        await self._do(lambda outbox: outbox.publish(channel, data))
+
+    async def _do(self, work: Callable[[Outbox], Awaitable[object]]) -> None:
         line = await self._connected()
         try:
-            await line.outbox.publish(channel, data)
+            await work(line.outbox)
         except BrokerUnavailable as error:
             if error.maybe_published:  # a request is stuck: what is said next needs another connection
                 line.end()
@@ -249,140 +272,6 @@ class _Line:
         """Nothing is listened to: this is how a connection that breaks while nothing is sent is noticed."""
         while True:
             await self._connection.receive()
-
-
-class SyncPublisher:
-    """`Publisher` for code that has no event loop: Celery tasks, cron jobs, Django views. Its methods block.
-
-    Use it as `with SyncPublisher(url) as publisher`, or keep one for the whole process. Threads may share it. It
-    owns a daemon thread with an event loop and the connection, both made at the first message; a process that is
-    forked makes its own, so one that was made before a fork (Celery's default pool, gunicorn with `--preload`)
-    works after it. Not for processes whose threads gevent or eventlet have replaced.
-
-    The methods take the time, and raise the errors, of `Publisher`; and `WrongEventLoop` in a coroutine, where
-    they would keep its event loop waiting.
-
-    Args:
-        broker: A URL for `broker_from_url`, or a function that makes a broker: `partial(broker_from_url, url,
-            prefix="chat")`. It is called once here, so that what cannot work is said here, and once in each
-            process.
-
-    Raises:
-        ConfigurationError: The broker cannot work, or is a `MemoryBroker`: managers live on other event loops. In
-            their own process `broadcast_from_thread` reaches them.
-    """
-
-    def __init__(self, broker: str | Callable[[], Broker]) -> None:
-        self._make = partial(broker_from_url, broker) if isinstance(broker, str) else broker
-        if isinstance(self._make(), MemoryBroker):
-            raise ConfigurationError("a MemoryBroker is for one event loop: use RoomManager.broadcast_from_thread")
-        self._threads: dict[int, _PublisherThread] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def publish(
-        self, room: str, message: object, *, exclude_users: str | Collection[str] = (), key: str | None = None
-    ) -> None:
-        """See `Publisher.publish`."""
-        payload = Payload.of(message)  # here, since an object may belong to this thread
-        self._do(lambda one: one.publish(room, payload, exclude_users=exclude_users, key=key))
-
-    def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> None:
-        """See `Publisher.send_to_user`."""
-        payload = Payload.of(message)
-        self._do(lambda one: one.send_to_user(user_id, payload, key=key))
-
-    def disconnect_user(
-        self, user_id: str, *, code: int = CloseCode.FORBIDDEN, reason: str = "signed out"
-    ) -> None:
-        """See `Publisher.disconnect_user`."""
-        self._do(lambda one: one.disconnect_user(user_id, code=code, reason=reason))
-
-    def close_room(self, room: str, *, code: int | None = None, reason: str = "") -> None:
-        """See `Publisher.close_room`."""
-        self._do(lambda one: one.close_room(room, code=code, reason=reason))
-
-    def close(self) -> None:
-        """End the thread and the connection of this process; harmless where it is done already."""
-        self._thread().close()
-
-    def _do(self, work: "Callable[[Publisher], Coroutine[Any, Any, None]]") -> None:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._thread().do(work)
-        else:
-            raise WrongEventLoop("a SyncPublisher would keep this event loop waiting: use Publisher")
-
-    def _thread(self) -> "_PublisherThread":
-        # The parent's stays where it is: to close its event loop here would take sockets from the parent's.
-        return self._threads.setdefault(os.getpid(), _PublisherThread(self._make))
-
-
-class _PublisherThread:
-    """A `Publisher`, on an event loop in a thread of its own."""
-
-    def __init__(self, make: Callable[[], Broker]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._running: tuple[Publisher, asyncio.AbstractEventLoop, threading.Thread] | None = None
-        self._stop = asyncio.Event()
-        self._closed = False
-
-    def do(self, work: Callable[[Publisher], Coroutine[Any, Any, None]]) -> None:
-        with self._lock:
-            if self._closed:
-                raise ConfigurationError("this publisher is closed: make a new one")
-            if self._running is None:
-                self._running = self._start()
-            publisher, loop, _ = self._running
-            future = asyncio.run_coroutine_threadsafe(work(publisher), loop)
-        try:
-            future.result()
-        except CancelledError:
-            raise BrokerUnavailable("the publisher was closed meanwhile", maybe_published=True) from None
-        finally:
-            future.cancel()  # where waiting was interrupted, as by Ctrl+C or a task's time limit
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-        if self._running is not None:
-            _, loop, thread = self._running
-            if thread.is_alive():
-                loop.call_soon_threadsafe(self._stop.set)
-            thread.join(_THREAD_ENDS)
-
-    def _start(self) -> tuple[Publisher, asyncio.AbstractEventLoop, threading.Thread]:
-        publisher = Publisher(self._make())
-        runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        loop = runner.get_loop()
-        thread = threading.Thread(
-            target=self._run, args=(runner, publisher), name="fastapi_rooms publisher", daemon=True
-        )
-        try:
-            thread.start()
-        except BaseException:
-            runner.close()
-            raise
-        return publisher, loop, thread
-
-    def _run(self, runner: asyncio.Runner, publisher: Publisher) -> None:
-        with runner:
-            runner.run(self._serve(publisher))
-
-    async def _serve(self, publisher: Publisher) -> None:
-        async with publisher:
-            await self._stop.wait()
 
 
 def _name(room: str) -> str:

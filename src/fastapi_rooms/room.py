@@ -6,8 +6,10 @@ from typing import Generic, Protocol
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hooks import UserT
 from fastapi_rooms.memberships import Joined
+from fastapi_rooms.position import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,24 @@ class Rooms(Protocol[UserT]):
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> Delivery:
         """Send a message to the members."""
         ...
 
-    async def join(self, connection: Connection[UserT], room: str) -> Joined:
+    async def join(
+        self, connection: Connection[UserT], room: str, *, since: str | Position | None = None
+    ) -> Joined:
         """Make a connection a member."""
+        ...
+
+    async def position(self, room: str) -> Position:
+        """Where its history is."""
+        ...
+
+    async def past(self, room: str, *, last: int) -> list[Remembered]:
+        """The last of its history."""
         ...
 
     async def leave(self, connection: Connection[UserT], room: str) -> bool:
@@ -119,15 +133,31 @@ class Room(Generic[UserT]):
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> Delivery:
         """Send one message to the members; see `RoomManager.broadcast`."""
         return await self._manager.broadcast(
-            message, room=self.name, exclude=exclude, exclude_users=exclude_users, key=key
+            message,
+            room=self.name,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            idempotency_key=idempotency_key,
+            version=version,
         )
 
-    async def join(self, connection: Connection[UserT]) -> Joined:
+    async def join(self, connection: Connection[UserT], *, since: str | Position | None = None) -> Joined:
         """Make a connection a member; see `RoomManager.join`."""
-        return await self._manager.join(connection, self.name)
+        return await self._manager.join(connection, self.name, since=since)
+
+    async def position(self) -> Position:
+        """Where the room's history is now; see `RoomManager.position`."""
+        return await self._manager.position(self.name)
+
+    async def history(self, *, last: int = 50) -> list[Remembered]:
+        """The last messages of the room's history, oldest first; see `RoomManager.past`."""
+        return await self._manager.past(self.name, last=last)
 
     async def leave(self, connection: Connection[UserT]) -> bool:
         """End a membership; see `RoomManager.leave`."""

@@ -5,6 +5,7 @@ from typing import Generic
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.hooks import UserT
 from fastapi_rooms.options import RoomPolicy
+from fastapi_rooms.position import Position
 
 
 class RoomHooks(Generic[UserT]):
@@ -46,6 +47,15 @@ class RoomHooks(Generic[UserT]):
 
         The place to tell the page to load its state anew.
         """
+
+    def encode(self, message: str | bytes, position: Position) -> object:
+        """How clients get a message of a room with a history: as it is, by default.
+
+        The place to give them its position, which they bring back as `since`: `{"position": str(position), ...}`.
+        Called once for each message in each process, and again for those that are replayed. One that raises is
+        logged, and the message goes out as it is.
+        """
+        return message
 
     def room_policy(self, room: str) -> RoomPolicy | None:
         """How this room differs from the manager; `None`, the default: not at all.

@@ -1,31 +1,34 @@
 """`RoomManager`: rooms on top of connections."""
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.websockets import WebSocket
 
 from fastapi_rooms.brokers.interface import Broker
+from fastapi_rooms.brokers.memory import MemoryBroker
 from fastapi_rooms.closing import check_close_code
 from fastapi_rooms.cluster.cluster import BrokerHealth
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.connection import Connection
-from fastapi_rooms.delivering import deliver, from_thread
-from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason
+from fastapi_rooms.delivering import deliver_to, from_thread
+from fastapi_rooms.errors import CloseCode, ConfigurationError, NoHistory
 from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.history_policy import PolicyOf, check_history, policy_of
+from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hooks import MessageT, UserT
 from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
 from fastapi_rooms.memberships import Joined, Memberships
-from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
+from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
+from fastapi_rooms.position import Position
 from fastapi_rooms.room import Count, Member, Members, Room
 from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.send_queue import check_size
 from fastapi_rooms.session import Session
-from fastapi_rooms.workers import several_workers
+from fastapi_rooms.workers import refuse_several_workers
 
 
 class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
@@ -46,9 +49,13 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         rate_limit: See there.
         heartbeat: See there.
         broker: What carries messages between processes. `None`: there is only this one.
+        history: What is kept of rooms' messages, for clients that come back: the same for all rooms, or a pure and
+            quick function of a room's name, which may say `None`. `None` (default): nothing. Without a broker it
+            is kept in this process's memory, by a `MemoryBroker`.
     """
 
     broker: Broker | None = None
+    history: History | PolicyOf | None = None
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         rate_limit: RateLimit | Unset | None = UNSET,
         heartbeat: Heartbeat | Unset | None = UNSET,
         broker: Broker | Unset | None = UNSET,
+        history: History | PolicyOf | Unset | None = UNSET,
     ) -> None:
         super().__init__(queue=queue, overflow=overflow, limits=limits, rate_limit=rate_limit, heartbeat=heartbeat)
         kind = type(self)
@@ -68,9 +76,18 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         self._memberships = Memberships(self._host, self, watch_rooms=watch_rooms)
         self._host.extension = self._memberships
         self.broker = self.broker if isinstance(broker, Unset) else broker
+        self.history = self.history if isinstance(history, Unset) else history
+        policy = None if self.history is None else policy_of(self.history)
+        self._deliver_here = partial(deliver_to, self._host, self, keeps=policy)
+        if policy is not None and self.overflow is Overflow.CONFLATE:
+            raise ConfigurationError("Overflow.CONFLATE replaces messages, and a history promises all: choose one")
+        if policy is not None and self.broker is None:
+            self.broker = MemoryBroker()
         self._clustered: Clustered | None = None
         if self.broker is not None:
-            self._clustered = Clustered(self, self._deliver_here, self._host, self._memberships, self.broker)
+            self._clustered = Clustered(
+                self, self._deliver_here, self._host, self._memberships, self.broker, policy_of=policy
+            )
             self._memberships.reach = self._clustered
 
     @property
@@ -120,6 +137,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         subprotocol: str | None = None,
         headers: Sequence[tuple[bytes, bytes]] = NO_HEADERS,
         room: str | None = None,
+        since: str | Position | None = None,
     ) -> Session[UserT]:
         """As `ConnectionManager.connect`, and join a room on arrival.
 
@@ -132,14 +150,15 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             subprotocol: See there.
             headers: See there.
             room: Authorized before accept, joined after `on_connect`. `None`: no room yet.
+            since: The position that the client brought for it; see `join`.
 
         Raises:
             ConnectionRefused: `authorize` refused (403), or as there.
         """
-        self._check_processes()
+        refuse_several_workers(alone=self.broker is None or not self.broker.shared)
         if self._clustered is not None:
             self._clustered.check_started()
-        return self._session(
+        session = self._session(
             websocket,
             user=user,
             user_id=user_id,
@@ -149,6 +168,8 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             headers=headers,
             room=room,
         )
+        session.since = since
+        return session
 
     async def serve(
         self,
@@ -161,6 +182,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         subprotocol: str | None = None,
         headers: Sequence[tuple[bytes, bytes]] = NO_HEADERS,
         room: str | None = None,
+        since: str | Position | None = None,
     ) -> None:
         """As `ConnectionManager.serve`, and join a room on arrival; see `connect`."""
         await self._serve(
@@ -173,17 +195,31 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
                 subprotocol=subprotocol,
                 headers=headers,
                 room=room,
+                since=since,
             )
         )
 
-    async def join(self, connection: Connection[UserT], room: str) -> Joined:
+    async def join(
+        self, connection: Connection[UserT], room: str, *, since: str | Position | None = None
+    ) -> Joined:
         """Make a connection a member, if `authorize` allows it; then run `on_join`.
+
+        Args:
+            connection: Who.
+            room: Which.
+            since: In a room with a history: a position, as `encode` gave it to the client. All messages after it
+                are sent first, then live ones, with no gap and nothing twice; or none, and `Joined` says why. What
+                is no position of this room is one of another epoch. `None`: the member begins here.
 
         Raises:
             JoinRefused: `authorize` said no, or a limit did. The connection is unharmed.
             ConnectionClosed: The connection has ended.
         """
-        return await self._memberships.join(connection, room)
+        return await self._memberships.join(connection, room, since)
+
+    def joined(self, connection: Connection[UserT], room: str) -> Joined | None:
+        """What `join` returned, or would have for the room given to `connect`; `None`: it is no member."""
+        return self._memberships.joined(connection, room)
 
     async def leave(self, connection: Connection[UserT], room: str) -> bool:
         """End a membership and run `on_leave`.
@@ -203,6 +239,8 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> Delivery:
         """Send one message to a room; encoded once, and no client is waited for.
 
@@ -213,15 +251,40 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             exclude: See there.
             exclude_users: See there.
             key: See there.
+            idempotency_key: In a room with a history: the same once more, within five minutes, is not published
+                again, so that a retry is safe. `None`: it is.
+            version: In a room with a history: published only if it is more than that of the last message that had
+                one. `None`: in any case.
 
         Raises:
             TypeError: `room` is not a `str`.
+            BrokerUnavailable: The room has a history, and the broker is out of reach, or did not answer in time:
+                then it may have been published all the same.
         """
-        if isinstance(room, Unset):
-            return await self._send(message, exclude=exclude, exclude_users=exclude_users, key=key)
-        if not isinstance(room, str):
+        if not isinstance(room, (str, Unset)):
             raise TypeError(f"broadcast(room={room!r}): omit room to reach everyone, or give a room's name")
-        return await self._send(message, room=room, exclude=exclude, exclude_users=exclude_users, key=key)
+        return await self._send(
+            message,
+            room=None if isinstance(room, Unset) else room,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            idempotency_key=idempotency_key,
+            version=version,
+        )
+
+    async def position(self, room: str) -> Position:
+        """Where a room with a history is now: what is published later comes after it.
+
+        Raises:
+            BrokerUnavailable: The broker is out of reach.
+            ConfigurationError: The room has no history.
+        """
+        return await self._remembering(room).position(room)
+
+    async def past(self, room: str, *, last: int) -> list[Remembered]:
+        """The last messages of a room with a history, oldest first; see `position`."""
+        return await self._remembering(room).past(room, last=last)
 
     def broadcast_from_thread(
         self,
@@ -255,14 +318,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             check_close_code(code)
         if self._clustered is not None:
             return await self._clustered.close_room(room, code=code, reason=reason)
-        members = self._host.registry.in_room(room)
-        if code is None:
-            await asyncio.gather(*(self.leave(connection, room) for connection in members))
-        else:
-            for connection in members:
-                connection.link.shut(DisconnectReason.CLOSED, code, reason, flush=True)
-            await asyncio.gather(*(connection.link.closed() for connection in members))
-        return len(members)
+        return await self._memberships.close(room, code=code, reason=reason)
 
     async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> Delivery:
         """Send one message to all connections of one user, in every process, as `broadcast` does."""
@@ -298,7 +354,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         Raises:
             ConfigurationError: The server runs several workers, and there is no broker to join them.
         """
-        self._check_processes()
+        refuse_several_workers(alone=self.broker is None or not self.broker.shared)
         try:
             async with super().lifespan(app):
                 if self._clustered is not None:
@@ -308,14 +364,10 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             if self._clustered is not None:
                 await self._clustered.stop()
 
-    def _check_processes(self) -> None:
-        workers = None if self.broker is not None and self.broker.shared else several_workers()
-        if workers is not None:
-            raise ConfigurationError(
-                f"{workers}, and this RoomManager's rooms are in the memory of one: members in different workers "
-                "would not hear each other. Give it a broker, RoomManager(broker=broker_from_url('redis://...')), "
-                "or run one worker; broker=MemoryBroker(per_process=True) says that each worker has its own rooms"
-            )
+    def _remembering(self, room: str) -> Clustered:
+        if self._clustered is None:
+            raise NoHistory(room)
+        return self._clustered
 
     async def _send(
         self,
@@ -326,38 +378,23 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         exclude: Exclude = (),
         exclude_users: str | Collection[str] = (),
         key: str | None = None,
+        idempotency_key: str | None = None,
+        version: int | None = None,
     ) -> Delivery:
         payload = Payload.of(message)
         check_size(payload, self.queue)
-        send = self._deliver_here if self._clustered is None else self._clustered.broadcast
-        return await send(payload, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key)
-
-    async def _deliver_here(
-        self,
-        payload: Payload,
-        *,
-        room: str | None,
-        user: str | None,
-        exclude: Exclude,
-        exclude_users: str | Collection[str],
-        key: str | None,
-    ) -> Delivery:
-        registry = self._host.registry
-        recipients: Iterable[Connection[UserT]] = registry
-        overflow = None
-        if room is not None:
-            recipients = registry.in_room(room)
-            policy = self.room_policy(room)
-            overflow = None if policy is None else policy.overflow
-        elif user is not None:
-            recipients = registry.of_user(user)
-        return await deliver(
-            self._host,
-            recipients,
+        if self._clustered is None:
+            check_history(None, room, idempotency_key, version)
+            return await self._deliver_here(
+                payload, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key
+            )
+        return await self._clustered.broadcast(
             payload,
+            room=room,
+            user=user,
             exclude=exclude,
             exclude_users=exclude_users,
             key=key,
-            overflow=overflow,
-            scope=None if overflow is None else room,
+            idempotency_key=idempotency_key,
+            version=version,
         )

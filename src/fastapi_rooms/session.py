@@ -81,6 +81,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         websocket: The raw socket.
         user: As given; what authentication finds is on the connection.
         room: The room to join on arrival, or `None`.
+        since: The position that the client brought for it, or `None`.
         rooms: The rooms that it was in when it ended, with the note of each membership.
         on_connect_began: Whether `on_connect` was called, so that `on_disconnect` must be.
         pending: Hooks of this connection that run in tasks of their own.
@@ -106,6 +107,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         "pending",
         "room",
         "rooms",
+        "since",
         "subprotocol",
         "task",
         "user",
@@ -136,6 +138,7 @@ class Session(AbstractAsyncContextManager[Connection[UserT]], Generic[UserT]):
         self.subprotocol = subprotocol
         self.headers = headers
         self.room = room
+        self.since: object = None
         self.rooms: dict[str, object] = {}
         self.on_connect_began = False
         self.pending: set[asyncio.Task[None]] | None = None

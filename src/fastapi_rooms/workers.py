@@ -15,6 +15,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Final
 
+from fastapi_rooms.errors import ConfigurationError
+
 _DEEPEST: Final = 1_000
 """Frames of the main thread that are looked at."""
 
@@ -111,3 +113,21 @@ def _owners(package: str) -> Iterator[object]:
         if (module == package or module.startswith(f"{package}.")) and "self" in frame.f_code.co_varnames:
             yield frame.f_locals.get("self")
         frame = frame.f_back
+
+
+def refuse_several_workers(*, alone: bool) -> None:
+    """Refuse rooms in the memory of one process where there are several.
+
+    Args:
+        alone: Whether the rooms are there. False: nothing is looked at.
+
+    Raises:
+        ConfigurationError: There are; it says what to do.
+    """
+    workers = several_workers() if alone else None
+    if workers is not None:
+        raise ConfigurationError(
+            f"{workers}, and this RoomManager's rooms are in the memory of one: members in different workers "
+            "would not hear each other. Give it a broker, RoomManager(broker=broker_from_url('redis://...')), "
+            "or run one worker; broker=MemoryBroker(per_process=True) says that each worker has its own rooms"
+        )

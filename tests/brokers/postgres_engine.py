@@ -20,7 +20,7 @@ import psutil
 from fastapi_rooms.brokers import BrokerTimings
 from fastapi_rooms.brokers.postgres import PostgresBroker
 
-from .engines import QUICK, STARTS_WITHIN, ServerProcess
+from .engines import QUICK, STARTS_WITHIN, ServerProcess, until
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -107,7 +107,7 @@ class _PostgresProcess(ServerProcess):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
-        psutil.wait_procs(family, timeout=STARTS_WITHIN)
+        until(lambda: all(map(_is_dead, family)))
         self._process = None
 
     def stop(self) -> None:
@@ -240,3 +240,11 @@ def _answers(port: int) -> bool:
             return client.recv(1) == b"R"
     except OSError:
         return False
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it has ended; who is to bury it may take its time."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

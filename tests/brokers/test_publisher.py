@@ -15,7 +15,8 @@ import pytest
 from fastapi_rooms import CloseCode, ConfigurationError, MessageTooLarge
 from fastapi_rooms.brokers import Broker, MemoryBroker
 from fastapi_rooms.errors import BrokerUnavailable, WrongEventLoop
-from fastapi_rooms.publisher import Publisher, SyncPublisher
+from fastapi_rooms.publisher import Publisher
+from fastapi_rooms.sync_publisher import SyncPublisher
 from fastapi_rooms.testing import SocketClosed, eventually
 
 from .engines import QUICK, Engine

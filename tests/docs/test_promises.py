@@ -75,7 +75,8 @@ async def test_quickstart_2_validates_and_publishes_from_http_and_from_a_thread(
         assert await bob.receive_json() == {"from": "ada", "text": "hello"}
         for path in ("/rooms/a", "/rooms/a/from-a-thread"):
             answer = await client.post(path, json={"text": "from HTTP"})
-            assert answer.json() == {"queued": 2, "dropped": 0, "closed": 0, "scope": "local"}
+            here = {"queued": 2, "dropped": 0, "closed": 0, "scope": "local"}
+            assert answer.json() == {**here, "offset": None, "published": True}
             assert await bob.receive_json() == {"text": "from HTTP"}
         await bob.send_json({"txet": "hello"})
         closed = await bob.wait_closed()

@@ -324,7 +324,7 @@ async def test_a_def_endpoint_in_the_thread_pool_can_broadcast() -> None:
         response = await client.post("/say/red")
         assert (response.status, response.json()) == (
             200,
-            {"queued": 1, "dropped": 0, "closed": 0, "scope": "local"},
+            {"queued": 1, "dropped": 0, "closed": 0, "scope": "local", "offset": None, "published": True},
         )
         assert await one.receive_json() == {"say": "hi"}
         await client.post("/all")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fastapi_rooms.brokers import BrokerTimings
+from fastapi_rooms.brokers.streams import Place
 from fastapi_rooms.cluster.cluster import Cluster
 from fastapi_rooms.envelope import Header, Kind, seal, unseal
 from fastapi_rooms.testing import eventually
@@ -113,7 +114,7 @@ class Here:
     def forget(self, channel: str) -> bool:
         return channel not in self.needed
 
-    async def deliver(self, header: Header, body: bytes) -> None:
+    async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
         self.delivered.append(body)
 
     def answer(self, header: Header) -> bytes:
@@ -314,7 +315,7 @@ async def test_what_goes_wrong_with_one_message_ends_nothing(caplog: pytest.LogC
     async with started() as rig:
         await rig.room()
 
-        async def fail(header: Header, body: bytes) -> None:
+        async def fail(header: Header, body: bytes, place: Place | None) -> None:
             rig.here.delivered.append(body)
             if body == b"first":
                 raise ZeroDivisionError

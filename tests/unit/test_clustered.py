@@ -155,7 +155,7 @@ async def test_the_plain_manager_tells_of_no_broker() -> None:
 
 
 async def test_several_workers_without_a_broker_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastapi_rooms.rooms.several_workers", lambda: "uvicorn runs 4 workers")
+    monkeypatch.setattr("fastapi_rooms.workers.several_workers", lambda: "uvicorn runs 4 workers")
     for manager in (RoomManager[Any, Any](), RoomManager[Any, Any](broker=MemoryBroker())):
         with pytest.raises(ConfigurationError, match="uvicorn runs 4 workers, and this"):
             async with manager.lifespan():

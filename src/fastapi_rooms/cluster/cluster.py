@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fastapi_rooms.brokers.interface import Broker
+from fastapi_rooms.brokers.streams import OVERHEAD, Append, Appended, Page, Place, StreamConnection, split_place
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.peers import MOST_QUESTIONS, SILENT_FOR, Peers, Question
 from fastapi_rooms.cluster.subscriptions import Subscriptions
 from fastapi_rooms.cluster.supervisor import Supervisor
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, seal, unseal
-from fastapi_rooms.errors import BrokerUnavailable, MessageTooLarge
+from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MessageTooLarge, RoomsError
+from fastapi_rooms.options import History
 from fastapi_rooms.tasks import TaskOwner
 
 logger = logging.getLogger("fastapi_rooms")
@@ -32,8 +34,13 @@ class Local(Protocol):
         """Whether somebody here needs the channel."""
         ...
 
-    async def deliver(self, header: Header, body: bytes) -> None:
+    async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
         """Do here what it asks for: a message, or control.
+
+        Args:
+            header: What it says.
+            body: The message.
+            place: Where it is in the room's history; `None`: it is in none.
 
         Raises:
             ForeignMessage: It makes no sense.
@@ -192,6 +199,53 @@ class Cluster:
             del self._outstanding[header.number]
         return True
 
+    async def append(
+        self,
+        header: Header,
+        body: bytes,
+        history: History,
+        *,
+        idempotency_key: str | None = None,
+        version: int | None = None,
+    ) -> Appended:
+        """Keep a message for a room in its history, and tell it to everybody whom it concerns.
+
+        Raises:
+            BrokerUnavailable: The broker did not take it, or did not say so.
+            ConfigurationError: It keeps no history.
+            MessageTooLarge: See `tell`.
+        """
+        return await self.outbox.append(
+            Append(
+                channel=self._channel_of(header),
+                data=self._seal(header, body, beside=OVERHEAD),
+                messages=history.messages,
+                seconds=history.seconds,
+                idempotency_key=idempotency_key,
+                version=version,
+            )
+        )
+
+    async def read(self, room: str, *, after: int, most: int) -> Page:
+        """What is kept of a room; see `StreamConnection.read`.
+
+        Raises:
+            BrokerUnavailable: It could not be read in time.
+            ConfigurationError: The broker keeps no history.
+        """
+        connection = self.supervisor.connection
+        if connection is None:
+            raise BrokerUnavailable(f"{self._broker} is out of reach")
+        if not isinstance(connection, StreamConnection):
+            raise ConfigurationError(f"{self._broker} keeps no history")
+        try:
+            async with asyncio.timeout(self._broker.timings.publish):
+                return await connection.read(self.channels.room(room), after=after, most=most)
+        except RoomsError:
+            raise
+        except Exception as error:  # drivers raise what they like
+            raise BrokerUnavailable(f"{self._broker} did not say what is kept of a room: {error!r}") from error
+
     def hears(self, header: Header) -> bool:
         """Whether what is told so comes back to this process."""
         return self.subscriptions.hears(self._channel_of(header))
@@ -228,7 +282,8 @@ class Cluster:
     async def received(self, channel: str, data: bytes) -> None:
         """A message has come; see `Watcher`."""
         try:
-            await self._handle(channel, *unseal(data))
+            place, sealed = split_place(data)
+            await self._handle(channel, *unseal(sealed), place)
         except ForeignMessage as error:
             self.foreign += 1
             if not self._said_foreign:
@@ -261,7 +316,7 @@ class Cluster:
         """See `Watcher`."""
         self._local.broker_lost(error)
 
-    async def _handle(self, channel: str, header: Header, body: bytes) -> None:
+    async def _handle(self, channel: str, header: Header, body: bytes, place: Place | None) -> None:
         if channel != self._channel_of(header):
             raise ForeignMessage
         ours = header.process == self.process
@@ -282,7 +337,7 @@ class Cluster:
         else:
             if ours and self._is_echo(header.number):
                 return
-            await self._local.deliver(header, body)
+            await self._local.deliver(header, body, place)
 
     async def _answer(self, question: Header) -> None:
         header = self.header(Kind.ANSWER, question=question.number, user=question.process)
@@ -320,11 +375,11 @@ class Cluster:
     async def _publish(self, channel: str, header: Header) -> None:
         await self.outbox.publish(channel, self._seal(header))
 
-    def _seal(self, header: Header, body: bytes = b"") -> bytes:
+    def _seal(self, header: Header, body: bytes = b"", *, beside: int = 0) -> bytes:
         data = seal(header, body)
         most = self._broker.message_bytes
-        if most is not None and len(data) > most:
-            raise MessageTooLarge(size=len(data), limit=most)
+        if most is not None and len(data) > most - beside:
+            raise MessageTooLarge(size=len(data), limit=most - beside)
         return data
 
     def _channel_of(self, header: Header) -> str:

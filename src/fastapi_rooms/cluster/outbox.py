@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from itertools import chain
+from collections.abc import Sequence
+from itertools import chain, zip_longest
 from typing import Final
 
 from fastapi_rooms.brokers.interface import BrokerConnection
+from fastapi_rooms.brokers.streams import Append, Appended, StreamConnection
 from fastapi_rooms.cluster.failures import raise_if_cancelled
-from fastapi_rooms.errors import BrokerUnavailable
+from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError
 
 BATCH: Final = 256
 """Messages in one request to the engine."""
@@ -17,11 +19,17 @@ MOST_WAITING: Final = 10_000
 
 
 class _Letter:
-    __slots__ = ("channel", "data", "done", "due", "sending")
+    __slots__ = ("append", "done", "due", "message", "sending")
 
-    def __init__(self, channel: str, data: bytes, done: "asyncio.Future[None]", due: float) -> None:
-        self.channel = channel
-        self.data = data
+    def __init__(
+        self,
+        message: tuple[str, bytes],
+        append: Append | None,
+        done: "asyncio.Future[Appended | None]",
+        due: float,
+    ) -> None:
+        self.message = message
+        self.append = append
         self.done = done
         self.due = due
         self.sending = False
@@ -52,19 +60,34 @@ class Outbox:
         Raises:
             BrokerUnavailable: It did not, in time, or it is out of reach.
         """
+        await self._post((channel, data), None)
+
+    async def append(self, message: Append) -> Appended:
+        """Hand over a message for a stream; where it went.
+
+        Raises:
+            BrokerUnavailable: See `publish`.
+            ConfigurationError: The engine keeps no streams.
+        """
+        appended = await self._post((message.channel, message.data), message)
+        if appended is None:
+            raise ConfigurationError("this broker keeps no history")
+        return appended
+
+    async def _post(self, message: tuple[str, bytes], append: Append | None) -> Appended | None:
         if self._closed is not None:
             raise BrokerUnavailable(self._closed)
         if len(self._waiting) >= MOST_WAITING:
             raise BrokerUnavailable(f"{MOST_WAITING} messages wait for the broker already")
         loop = asyncio.get_running_loop()
-        letter = _Letter(channel, data, loop.create_future(), loop.time() + self._timeout)
+        letter = _Letter(message, append, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(letter)
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         if self._timer is None:
             self._timer = loop.call_at(letter.due, self._look)
         try:
-            await letter.done
+            return await letter.done
         except TimeoutError:
             text = f"the broker has not taken a message in {self._timeout:g} s"
             raise BrokerUnavailable(text, maybe_published=letter.sending) from None
@@ -103,17 +126,37 @@ class Outbox:
         while True:
             while self._take():
                 self._sent_at = loop.time()
-                await connection.publish([(letter.channel, letter.data) for letter in self._sending])
-                for letter in self._sending:
+                appended: Sequence[Appended | None] = ()
+                if self._sending[0].append is not None:
+                    appended = await self._append(connection)
+                else:
+                    await connection.publish([letter.message for letter in self._sending])
+                for letter, where in zip_longest(self._sending, appended):
                     if not letter.done.done():
-                        letter.done.set_result(None)
+                        letter.done.set_result(where)
                 raise_if_cancelled()
             self._idle = loop.create_future()
             await self._idle
 
+    async def _append(self, connection: BrokerConnection) -> Sequence[Appended | None]:
+        if not isinstance(connection, StreamConnection):
+            return ()
+        try:
+            return await connection.append(
+                [letter.append for letter in self._sending if letter.append is not None]
+            )
+        except ConfigurationError as error:  # the connection is good for all else
+            for letter in self._sending:
+                if not letter.done.done():
+                    letter.done.set_exception(error)
+            return ()
+
     def _take(self) -> bool:
+        """Take those that come next: plain ones, or those for streams."""
         self._sending = []
         while self._waiting and len(self._sending) < BATCH:
+            if self._sending and (self._waiting[0].append is None) is not (self._sending[0].append is None):
+                break
             letter = self._waiting.popleft()
             if not letter.done.done():  # else who published it does not wait any more: it is not sent
                 letter.sending = True

@@ -38,6 +38,7 @@ class Supervisor:
     """Connects, listens, publishes and probes; when any of it fails, starts over after a pause with jitter.
 
     Attributes:
+        connection: The one that there is; messages may not be heard on it yet.
         connected: Whether what is published reaches others, and theirs reaches us.
         error: Why it is not connected; `None` while it is.
         outages: How often the connection was lost.
@@ -49,6 +50,7 @@ class Supervisor:
         self._outbox = outbox
         self._watcher = watcher
         self._down = False
+        self.connection: BrokerConnection | None = None
         self.connected = False
         self.error: Exception | None = None
         self.outages = 0
@@ -74,6 +76,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._broker.timings.connect):
                 connection = await self._broker.connect()
+            self.connection = connection
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(connection), name="fastapi_rooms broker receiver")
                 await self._subscriptions.listen_again(connection)
@@ -86,6 +89,7 @@ class Supervisor:
         except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
             error = first_error(errors)
         finally:
+            self.connection = None
             self._outbox.close(f"{self._broker} is out of reach")
             self._subscriptions.lost()
             if connection is not None:
