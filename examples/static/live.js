@@ -81,7 +81,7 @@ export class Live extends EventTarget {
 
   /** Send text or bytes. False, and nothing is sent, unless live. */
   send(data) {
-    if (this.state !== "live") return false;
+    if (this.state !== "live" || this.#socket.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(data);
     return true;
   }
