@@ -134,6 +134,13 @@ class ServerProcess:
         process = psutil.Process(self.pid)
         until(lambda: bool(process.status() == psutil.STATUS_STOPPED))
 
+    def end(self) -> None:
+        """SIGTERM: it writes what it has; returns when it is gone."""
+        self.signal(signal.SIGTERM)
+        assert self._process is not None
+        self._process.wait(STARTS_WITHIN)
+        self._process = None
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -182,7 +182,7 @@ async def test_connections_that_begin_at_once_begin_one_stream(broker: NatsBroke
 async def test_what_is_kept_outlives_the_server_and_its_epoch_does_not(own_server: NatsEngine) -> None:
     async with streaming(broker_at(own_server), "rooms.room.a") as before:
         (first,) = await before.append(b"first")
-        own_server.kill()
+        own_server.server.end()
     own_server.start()
     async with streaming(broker_at(own_server), "rooms.room.a") as after:
         page = await after.read()
@@ -196,7 +196,7 @@ async def test_a_store_that_was_restored_from_an_older_copy_has_another_epoch(
     async def append(data: bytes) -> Any:
         async with streaming(broker_at(own_server), "rooms.room.a") as stream:
             (appended,) = await stream.append(data)
-            own_server.kill()
+            own_server.server.end()
         return appended
 
     await append(b"copied")
