@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,8 +13,6 @@ from fastapi_rooms.brokers.streams import Append, Appended, Page, Place, StreamC
 
 from .engines import STEADY, Engine
 from .test_broker_conformance import Ear, soon
-
-_NUMBERS = itertools.count()
 
 EMPTY_FOR = 1.0
 """Seconds after which a message is too old, in tests of that."""
@@ -71,7 +70,7 @@ async def streaming(broker: Broker, channel: str) -> AsyncIterator[Stream]:
 
 @pytest.fixture
 def channel() -> str:
-    return f"rooms.room.stream{next(_NUMBERS)}"
+    return f"rooms.room.{secrets.token_hex(6)}"  # engines are shared, by files too
 
 
 @pytest.fixture
