@@ -25,7 +25,7 @@ from fastapi_rooms.history_ports import DeliverHere, Remembered, Resumed, rememb
 from fastapi_rooms.hooks import contained
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.memberships import Memberships
-from fastapi_rooms.options import History
+from fastapi_rooms.options import History, Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 from fastapi_rooms.room_hooks import RoomHooks
@@ -67,7 +67,9 @@ class Clustered:
         self._broker = broker
         self._policy_of = policy_of
         local = HistoryHost(hooks, host, self._tell_lost)
-        self._histories = Histories(self.read, deliver_here, local)
+        # Who falls behind comes back with a position, and must not miss a message in silence.
+        closing = partial(deliver_here, overflow=Overflow.CLOSE)
+        self._histories = Histories(self.read, closing, local)
         self._cluster: Cluster | None = None
         self._occupied: dict[str, Callable[[], int]] = {}
         self._remembered: dict[str, str] = {}

@@ -60,36 +60,32 @@ async def deliver_to(
     hooks: RoomHooks[Any],
     payload: Payload,
     *,
-    keeps: Callable[[str], object | None] | None,
     room: str | None,
     user: str | None,
     exclude: Exclude,
     exclude_users: str | Collection[str],
     key: str | None,
+    overflow: Overflow | None = None,
 ) -> Delivery:
     """Deliver a message to a room's members here, a user's connections, or everyone; see `deliver`.
-
-    In a room with a history a full queue closes, whatever the policy: who falls behind comes back with a position.
 
     Args:
         host: See there, as for all others.
         hooks: The manager, for its `room_policy`.
         payload: See there.
-        keeps: What is kept of a room's messages. `None`: nothing, of any.
         room: Whose members get it.
         user: Whose connections do; neither: everyone.
         exclude: See there.
         exclude_users: See there.
         key: See there.
+        overflow: What happens at a full queue. `None`: what the room's policy says, or else the manager.
     """
     recipients: Iterable[Connection[Any]] = host.registry
-    overflow = None
     if room is not None:
         recipients = host.registry.in_room(room)
-        policy = hooks.room_policy(room)
-        overflow = None if policy is None else policy.overflow
-        if keeps is not None and keeps(room) is not None:
-            overflow = Overflow.CLOSE
+        if overflow is None:
+            policy = hooks.room_policy(room)
+            overflow = None if policy is None else policy.overflow
     elif user is not None:
         recipients = host.registry.of_user(user)
     return await deliver(

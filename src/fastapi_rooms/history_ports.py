@@ -9,6 +9,7 @@ from fastapi_rooms.brokers.streams import Page
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, payload_of, unseal
 from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 
@@ -65,8 +66,9 @@ class DeliverHere(Protocol):
         exclude: Exclude,
         exclude_users: Collection[str],
         key: str | None,
+        overflow: Overflow | None = None,
     ) -> Delivery:
-        """Deliver; neither room nor user: to everyone."""
+        """Deliver; neither room nor user: to everyone. `overflow`: in place of the policies."""
         ...
 
 

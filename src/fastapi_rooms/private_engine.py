@@ -106,7 +106,8 @@ def _start(program: str, settings: str, folder: Path) -> subprocess.Popen[bytes]
     configuration = folder / "engine.conf"
     configuration.write_text(settings, encoding="utf-8")
     with (folder / _LOG).open("wb") as log:
-        return subprocess.Popen([program, str(configuration)], stdout=log, stderr=log, process_group=0)  # noqa: S603
+        command = [program, str(configuration)]
+        return subprocess.Popen(command, stdout=log, stderr=log, process_group=0)  # noqa: S603 - no input is in it
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, password: str, folder: Path) -> None:

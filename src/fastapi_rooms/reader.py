@@ -133,8 +133,9 @@ class Reader:
             return
         try:
             async with asyncio.timeout(timeout):
-                while not isinstance(await self._transport.receive(), Gone):
-                    pass
+                gone = False
+                while not gone:
+                    gone = isinstance(await self._transport.receive(), Gone)
         except TimeoutError:
             return
 

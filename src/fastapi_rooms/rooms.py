@@ -78,7 +78,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         self.broker = self.broker if isinstance(broker, Unset) else broker
         self.history = self.history if isinstance(history, Unset) else history
         policy = None if self.history is None else policy_of(self.history)
-        self._deliver_here = partial(deliver_to, self._host, self, keeps=policy)
+        self._deliver_here = partial(deliver_to, self._host, self)
         if policy is not None and self.overflow is Overflow.CONFLATE:
             raise ConfigurationError("Overflow.CONFLATE replaces messages, and a history promises all: choose one")
         if policy is not None and self.broker is None:

@@ -155,7 +155,7 @@ def until(condition: Callable[[], bool], *, or_raise: Callable[[], None] = lambd
         or_raise()
         if time.monotonic() > deadline:
             raise TimeoutError(f"it did not come to that within {STARTS_WITHIN:g} s")
-        time.sleep(POLL)
+        time.sleep(POLL)  # another process, which tells nobody; the deadline is above
 
 
 def wait_for(process: "subprocess.Popen[bytes]", answers: Callable[[], bool], *, log: Path | None = None) -> None:

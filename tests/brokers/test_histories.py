@@ -290,6 +290,30 @@ async def test_excluded_users_are_spared_in_a_replay_too(two: list[Process]) -> 
         assert page.messages == ["for all", "not for nobody"]
 
 
+async def test_loading_after_asking_for_the_position_misses_nothing_and_the_other_way_round_does(
+    two: list[Process],
+) -> None:
+    near, far = two
+    database = ["a"]
+
+    async def load_while_b_is_said() -> list[str]:
+        loaded = list(database)
+        database.append("b")
+        await say(near, "b")
+        return loaded
+
+    position = await far.manager.position("red")
+    loaded = await load_while_b_is_said()
+    async with far.page("red", str(position)) as page:
+        assert loaded + page.messages == ["a", "b"]
+
+    database = ["a"]
+    loaded = await load_while_b_is_said()
+    position = await far.manager.position("red")
+    async with far.page("red", str(position)) as page:
+        assert loaded + page.messages == ["a"]
+
+
 async def test_one_message_that_is_too_large_fails_alone(two: list[Process]) -> None:
     near, far = two
     broker = near.manager.broker

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import pytest
 from redis.asyncio import RedisCluster
@@ -12,7 +13,9 @@ from redis.exceptions import MovedError
 
 from fastapi_rooms import Publisher
 from fastapi_rooms.brokers.redis import RedisBroker
+from fastapi_rooms.brokers.redis_cluster import ClusterConnection
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
+from fastapi_rooms.testing import eventually
 
 from .engines import LONGER, QUICK, free_port, running, until
 from .redis_cluster_engine import RedisClusterEngine, RedisNode
@@ -47,6 +50,10 @@ def move(cluster: RedisClusterEngine, channel: str) -> None:
     slot = key_slot(channel.encode())
     owner = cluster.owner(slot)
     cluster.move(slot, to=next(node for node in cluster.nodes if node is not owner))
+
+
+def all_have_answered(connection: ClusterConnection) -> bool:
+    return all(node.answered for node in connection._nodes.values())
 
 
 async def ended(ear: Ear) -> BaseException | None:
@@ -196,7 +203,10 @@ async def test_a_client_of_the_users_own_is_used_whatever_its_options_and_left_o
         for _ in range(2):
             async with listening(broker) as ear:
                 await soon(ear.connection.subscribe(["rooms.all"]))
-                await asyncio.sleep(0.2)  # longer than the client waits for an answer
+                connection = ear.connection
+                assert isinstance(connection, ClusterConnection)
+                # A probe's answer comes after `probe_interval` of silence, for longer than the client waits.
+                await eventually(partial(all_have_answered, connection))
                 await soon(ear.connection.publish([("rooms.all", b"\xff")]))
                 assert await ear.hear() == [("rooms.all", b"\xff")]
         assert await client.ping()

@@ -313,7 +313,7 @@ async def cancelled_reads(engine: Engine, server: ServerEngine, channel: str) ->
         for _ in range(3):
             server.freeze()
             reading = [asyncio.create_task(one.streams.read(channel, after=0, most=10)) for _ in range(3)]
-            await asyncio.sleep(0.05)  # until the request is on its way
+            await asyncio.sleep(0.05)  # by the clock: the driver sends, and a server that stands says nothing
             for task in reading:
                 task.cancel()
             await asyncio.wait(reading)

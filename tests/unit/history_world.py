@@ -12,7 +12,7 @@ from fastapi_rooms.errors import BrokerUnavailable
 from fastapi_rooms.fanout import Delivery, Exclude
 from fastapi_rooms.histories import Histories
 from fastapi_rooms.history_ports import Resumed
-from fastapi_rooms.options import History
+from fastapi_rooms.options import History, Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 from unit.fakes import SOON
@@ -185,6 +185,7 @@ class World:
         exclude: Exclude,
         exclude_users: Collection[str],
         key: str | None,
+        overflow: Overflow | None = None,
     ) -> Delivery:
         assert (room, user) == (ROOM, None)
         if self.fails:

@@ -4,9 +4,18 @@ from typing import Any
 import pytest
 
 from fastapi_rooms.errors import ConfigurationError
-from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.options import (
+    MOST_HISTORY,
+    Heartbeat,
+    History,
+    Limits,
+    Overflow,
+    QueueLimits,
+    RateLimit,
+    RoomPolicy,
+)
 
-BOUNDS: list[type[Any]] = [QueueLimits, Limits, RateLimit, Heartbeat]
+BOUNDS: list[type[Any]] = [QueueLimits, Limits, RateLimit, Heartbeat, History]
 
 
 def numbers_of(kind: type[Any]) -> list[str]:
@@ -23,6 +32,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (limits.write_window, limits.shutdown_spread) == (None, None)
     assert (RateLimit().rate, RateLimit().burst) == (100, 200)
     assert (Heartbeat().interval, Heartbeat().timeout) == (25, 10)
+    assert (History().messages, History().seconds) == (100, 300)
     assert RoomPolicy().overflow is None
     assert RoomPolicy(overflow=Overflow.CONFLATE).overflow is Overflow.CONFLATE
 
@@ -47,6 +57,12 @@ def test_none_switches_a_bound_off(kind: type[Any], name: str) -> None:
 def test_a_burst_below_one_message_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="burst"):
         RateLimit(burst=0.5)
+
+
+def test_a_history_longer_than_any_engine_keeps_is_refused() -> None:
+    assert History(messages=MOST_HISTORY).messages == MOST_HISTORY
+    with pytest.raises(ConfigurationError, match="messages="):
+        History(messages=MOST_HISTORY + 1)
 
 
 def test_a_rate_limit_may_go_by_bytes_alone() -> None:

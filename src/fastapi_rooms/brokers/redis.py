@@ -226,7 +226,7 @@ class _RedisConnection:
         self._closed = True
         try:
             async with asyncio.timeout(_CLOSING):
-                await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # as above
+                await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types there
                 if self._own:
                     await self._client.aclose()
         except Exception:  # noqa: BLE001 - it is given up in any case

@@ -210,7 +210,7 @@ class ClusterConnection:
         except TimeoutError:
             silent = ", ".join(name for name, node in self._nodes.items() if not node.answered)
             await self._inbox.put(BrokerUnavailable(f"no answer from {silent or 'a node'} in time"))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - whatever it is, `receive` raises it
             await self._inbox.put(error)
 
 

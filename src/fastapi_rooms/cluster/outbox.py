@@ -69,7 +69,11 @@ class Outbox:
             BrokerUnavailable: See `publish`.
             ConfigurationError: The engine keeps no streams.
         """
-        appended = await self._post((message.channel, message.data), message)
+        try:
+            appended = await self._post((message.channel, message.data), message)
+        except BrokerUnavailable:
+            await asyncio.sleep(0)  # who tries again at once must not hold up the loop that brings the broker back
+            raise
         if appended is None:
             raise ConfigurationError("this broker keeps no history")
         return appended
