@@ -286,7 +286,6 @@ class Histories:
         elif page.epoch == line.epoch and page.has_all_after(line.last):
             for entry in page.entries:
                 await self._deliver(state, line, self._kept(state, page.epoch, entry))
-            return
         elif page.epoch == line.epoch and any(line.verdict(one[0]) is Verdict.NEXT for one in state.waiting):
             return  # what the engine does not keep any more has come live
         else:

@@ -8,9 +8,10 @@ import pytest
 from fastapi_rooms import histories as module
 from fastapi_rooms.brokers.streams import Entry
 from fastapi_rooms.envelope import ForeignMessage
+from fastapi_rooms.position import Position
 from fastapi_rooms.testing import eventually
 from unit.fakes import SOON
-from unit.history_world import TOO_LARGE, Member, World
+from unit.history_world import ROOM, TOO_LARGE, Member, World
 
 
 @pytest.fixture
@@ -89,6 +90,18 @@ async def test_what_came_before_another_epoch_was_found_is_of_one_that_is_over(w
     two = await world.join("two")
     await world.hear(*world.say("c"))
     assert (two.heard, len(world.lost)) == (["c"], 1)
+
+
+async def test_a_late_message_of_an_epoch_that_is_over_moves_nobody_back_to_it(world: World) -> None:
+    late = world.say("of an epoch that is over")
+    world.begin_anew("f")
+    one = await world.join("one")
+    await world.hear(*late)
+    await world.idle()
+    assert (world.lost, one.heard) == ([], [])
+    world.enter(two := Member("two"))
+    resumed = await world.resume(two)
+    assert resumed is not None and resumed.position == Position(ROOM, "f", 0)
 
 
 async def test_what_is_missing_and_not_kept_any_more_closes_the_members(world: World) -> None:
