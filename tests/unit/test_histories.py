@@ -101,7 +101,8 @@ async def test_a_late_message_of_an_epoch_that_is_over_moves_nobody_back_to_it(w
     assert (world.lost, one.heard) == ([], [])
     world.enter(two := Member("two"))
     resumed = await world.resume(two)
-    assert resumed is not None and resumed.position == Position(ROOM, "f", 0)
+    assert resumed is not None
+    assert resumed.position == Position(ROOM, "f", 0)
 
 
 async def test_what_is_missing_and_not_kept_any_more_closes_the_members(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -224,13 +224,9 @@ class _RedisConnection:
     async def close(self) -> None:
         """See `BrokerConnection.close`."""
         self._closed = True
-        try:
-            async with asyncio.timeout(_CLOSING):
-                await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types there
-                if self._own:
-                    await self._client.aclose()
-        except Exception:  # noqa: BLE001 - it is given up in any case
-            return
+        await _let_go(self._pubsub.aclose())  # type: ignore[no-untyped-call]  # redis-py has no types there
+        if self._own:
+            await _let_go(self._client.aclose())
 
     async def _ask(self, commands: Sequence[Words]) -> Sequence[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -244,3 +240,12 @@ class _RedisConnection:
         self._awaited.update(awaited)
         await ask(*channels)
         await asyncio.gather(*awaited.values())
+
+
+async def _let_go(closing: Awaitable[None]) -> None:
+    """Close, whatever comes of it: what is gone may fail to, or never say that it has."""
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await closing
+    except Exception:  # noqa: BLE001 - it is given up in any case
+        return
