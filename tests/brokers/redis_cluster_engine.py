@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.redis import RedisBroker
 
-from .engines import QUICK, ServerEngine, ServerProcess, free_port, until
+from .engines import QUICK, STARTS_WITHIN, ServerEngine, ServerProcess, free_port, until
 from .redis_engine import redis_7
 
 SLOTS = 16_384
@@ -41,8 +43,11 @@ class RedisNode(ServerEngine):
         return RedisBroker(self.url, prefix=prefix, timings=timings)
 
     def ask(self, *command: str | int) -> Any:
-        """Its answer to one command."""
-        with Redis(port=self.port, protocol=2, decode_responses=True) as client:
+        """Its answer to one command, given once: late, where it writes its map to a slow disk."""
+        once = Retry(NoBackoff(), 0)
+        with Redis(
+            port=self.port, protocol=2, decode_responses=True, retry=once, socket_timeout=STARTS_WITHIN
+        ) as client:
             return client.execute_command(*command)
 
     @property
