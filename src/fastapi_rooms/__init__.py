@@ -16,8 +16,10 @@ from fastapi_rooms.errors import (
     InvalidMessage,
     JoinRefused,
     MessageTooLarge,
+    MetadataTooLarge,
     MissingExtra,
     NoHistory,
+    NoPresence,
     NotConnected,
     RoomsError,
     UnencodableMessage,
@@ -27,8 +29,18 @@ from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
-from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, QueueLimits, RateLimit, RoomPolicy
+from fastapi_rooms.options import (
+    Heartbeat,
+    History,
+    Limits,
+    Overflow,
+    Presence,
+    QueueLimits,
+    RateLimit,
+    RoomPolicy,
+)
 from fastapi_rooms.position import Position
+from fastapi_rooms.presence import PresenceDiff, PresenceView, Present
 from fastapi_rooms.publisher import Publisher
 from fastapi_rooms.room import Count, Member, Members, Room
 from fastapi_rooms.rooms import RoomManager
@@ -66,11 +78,17 @@ __all__ = [
     "Member",
     "Members",
     "MessageTooLarge",
+    "MetadataTooLarge",
     "MissingExtra",
     "NoHistory",
+    "NoPresence",
     "NotConnected",
     "Overflow",
     "Position",
+    "Presence",
+    "PresenceDiff",
+    "PresenceView",
+    "Present",
     "Publisher",
     "QueueLimits",
     "RateLimit",

@@ -1,41 +1,42 @@
 """A room manager's part in a cluster: what it hears from other processes, and what it does about it here."""
 
 import asyncio
-import json
-import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
-
-from pydantic import NonNegativeInt, TypeAdapter
+from typing import Any
 
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.brokers.streams import Page, Place
+from fastapi_rooms.census import Census
 from fastapi_rooms.closing import may_be_sent
 from fastapi_rooms.cluster.cluster import BrokerHealth, Cluster
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, body_of, payload_of
-from fastapi_rooms.errors import CloseCode, ConfigurationError, DisconnectReason, MessageTooLarge, NoHistory
+from fastapi_rooms.errors import (
+    CloseCode,
+    ConfigurationError,
+    DisconnectReason,
+    MessageTooLarge,
+    NoHistory,
+)
 from fastapi_rooms.fanout import Delivery, Exclude
 from fastapi_rooms.histories import Histories
 from fastapi_rooms.history_host import HistoryHost
 from fastapi_rooms.history_policy import PolicyOf, check_history
 from fastapi_rooms.history_ports import DeliverHere, Remembered, Resumed, remembered
-from fastapi_rooms.hooks import contained
+from fastapi_rooms.hooks import run_apart
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.memberships import Memberships
-from fastapi_rooms.options import History, Overflow
+from fastapi_rooms.options import History
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
+from fastapi_rooms.presence import PresenceView
+from fastapi_rooms.presence_host import ClusterWire, PresenceHost
+from fastapi_rooms.presence_ports import PresenceOf
+from fastapi_rooms.presences import Presences
 from fastapi_rooms.room_hooks import RoomHooks
 from fastapi_rooms.send_queue import check_size
-
-logger = logging.getLogger("fastapi_rooms")
-
-_T = TypeVar("_T")
-_COUNT: Final = TypeAdapter(NonNegativeInt)
-_MEMBERS: Final = TypeAdapter(list[tuple[str, str | None]])
 
 
 class Clustered:
@@ -48,6 +49,7 @@ class Clustered:
         memberships: Its memberships.
         broker: What carries messages.
         policy_of: What is kept of a room; `None`: nothing, of any.
+        presence_of: Which rooms have presence.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Clustered:
         broker: Broker,
         *,
         policy_of: PolicyOf | None,
+        presence_of: PresenceOf,
     ) -> None:
         self._hooks = hooks
         self._deliver_here = deliver_here
@@ -67,9 +70,10 @@ class Clustered:
         self._broker = broker
         self._policy_of = policy_of
         local = HistoryHost(hooks, host, self._tell_lost)
-        # Who falls behind comes back with a position, and must not miss a message in silence.
-        closing = partial(deliver_here, overflow=Overflow.CLOSE)
-        self._histories = Histories(self.read, closing, local)
+        self._histories = Histories(self.read, deliver_here, local)
+        self._census = Census(lambda: self.cluster, host.registry)
+        wire = ClusterWire(lambda: self.cluster, answer_within=broker.timings.answer)
+        self._presences = Presences(wire, PresenceHost(hooks, host, presence_of), policy_of=presence_of)
         self._cluster: Cluster | None = None
         self._occupied: dict[str, Callable[[], int]] = {}
         self._remembered: dict[str, str] = {}
@@ -108,6 +112,7 @@ class Clustered:
         """Let go of the broker."""
         try:
             await self._histories.stop(self._broker.timings.publish)
+            await self._presences.stop(self._broker.timings.publish)
             if self._cluster is not None:
                 await self._cluster.stop()
         finally:
@@ -177,16 +182,12 @@ class Clustered:
         return await self._control(header)
 
     async def count(self, room: str) -> tuple[int, frozenset[str]]:
-        """Members in other processes, and the processes that did not say."""
-        question = await self.cluster.ask(room, "count")
-        counts = (_read(body, _COUNT, 0) for body in question.answers.values())
-        return sum(counts), frozenset(question.missing)
+        """See `Census`."""
+        return await self._census.count(room)
 
     async def members(self, room: str) -> tuple[list[tuple[str, str | None]], frozenset[str]]:
-        """Connection ids and users of members in other processes, and the processes that did not say."""
-        question = await self.cluster.ask(room, "members")
-        lists = (_read(body, _MEMBERS, []) for body in question.answers.values())
-        return [one for members in lists for one in members], frozenset(question.missing)
+        """See `Census`."""
+        return await self._census.members(room)
 
     async def hold(self, *, user_id: str | None = None, room: str | None = None) -> None:
         """See `Reach`."""
@@ -233,9 +234,23 @@ class Clustered:
         """See `Reach`."""
         return await self._histories.resume(connection, room, since)
 
-    def left(self, connection: Connection[Any], room: str) -> None:
+    def show(self, connection: Connection[Any], room: str) -> None:
+        """See `Reach`."""
+        if self._presences.enter(connection, room):
+            self._remembered[self.cluster.channels.room(room)] = room
+
+    def left(self, connection: Connection[Any], room: str, *, on_purpose: bool) -> None:
         """See `Reach`."""
         self._histories.left(connection, room)
+        self._presences.left(connection, room, on_purpose=on_purpose)
+
+    async def presence(self, room: str) -> PresenceView:
+        """See `RoomManager.who`."""
+        return await self._presences.view(room)
+
+    def update_presence(self, connection: Connection[Any], room: str, metadata: Mapping[str, object]) -> bool:
+        """See `RoomManager.update_presence`."""
+        return self._presences.update(connection, room, metadata)
 
     def release_user(self, user_id: str) -> None:
         """See `Reach`."""
@@ -262,6 +277,7 @@ class Clustered:
         room = self._remembered.pop(channel, None)
         if room is not None:
             self._histories.forget(room)
+            self._presences.forget(room)
         return True
 
     async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
@@ -282,23 +298,29 @@ class Clustered:
 
     def answer(self, header: Header) -> bytes:
         """See `Local`."""
-        room = header.room or ""
-        if header.key == "count":
-            return json.dumps(self._host.registry.count_in_room(room)).encode()
-        return json.dumps([(one.id, one.user_id) for one in self._host.registry.in_room(room)]).encode()
+        return self._census.answer(header)
+
+    def presence_heard(self, header: Header, body: bytes) -> None:
+        """See `Local`."""
+        self._presences.heard(header, body)
+
+    def goodbye(self, process: str) -> None:
+        """See `Local`."""
+        self._presences.goodbye(process)
 
     def broker_lost(self, error: Exception) -> None:
         """See `Local`."""
         self._lost_before = True
+        self._presences.lost()
         self._spawn("on_broker_lost", [partial(self._hooks.on_broker_lost, error)])
 
     def broker_restored(self) -> None:
         """See `Local`."""
         self._histories.restored()
+        self._presences.restored()
         if not self._lost_before:
             return
-        with_history = set(self._remembered.values())
-        rooms = [room for room in self._host.registry.rooms if room not in with_history]
+        rooms = [room for room in self._host.registry.rooms if room not in self._histories]
         hooks: list[Callable[[], Awaitable[None]]] = [self._hooks.on_broker_restored]
         self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
 
@@ -348,6 +370,8 @@ class Clustered:
                 return len(connections)
             code = header.code
         for connection in connections:
+            for room in (header.room,) if header.room is not None else connection.rooms:
+                self._presences.left(connection, room, on_purpose=True)
             connection.link.shut(DisconnectReason.CLOSED, code, header.reason, flush=True)
         return len(connections)
 
@@ -359,16 +383,4 @@ class Clustered:
 
     async def _run(self, name: str, hooks: list[Callable[[], Awaitable[None]]]) -> None:
         for hook in hooks:
-            try:
-                async with asyncio.timeout(self._host.limits.hook_timeout):
-                    await contained(hook, name)
-            except Exception:  # a user's hook may raise anything
-                logger.exception("%s failed", name)
-
-
-def _read(body: bytes, kind: TypeAdapter[_T], otherwise: _T) -> _T:
-    """An answer, where it makes sense."""
-    try:
-        return kind.validate_json(body)
-    except ValueError:
-        return otherwise
+            await run_apart(name, hook, within=self._host.limits.hook_timeout)

@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import WrongEventLoop
-from fastapi_rooms.fanout import Delivery, Exclude, fan_out
+from fastapi_rooms.fanout import Delivery, Exclude, Missed, fan_out
 from fastapi_rooms.host import ManagerHost
 from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.room_hooks import RoomHooks
+from fastapi_rooms.send_queue import KEPT, Scope
 
 
 async def deliver(
@@ -22,7 +23,8 @@ async def deliver(
     exclude_users: str | Collection[str],
     key: str | None,
     overflow: Overflow | None = None,
-    scope: str | None = None,
+    scope: Scope = None,
+    missed: Missed | None = None,
 ) -> Delivery:
     """Offer a message to each recipient, and let the writers run if some queue is more than half full.
 
@@ -35,6 +37,7 @@ async def deliver(
         key: See there.
         overflow: What happens at a full queue. `None`: what the manager says.
         scope: See there.
+        missed: See there.
 
     Raises:
         WrongEventLoop: The connections live on another event loop.
@@ -49,6 +52,7 @@ async def deliver(
         exclude=exclude,
         exclude_users=exclude_users,
         gathering=host.gathering,
+        missed=missed,
     )
     if pause is not None:
         await asyncio.sleep(pause)  # a busy producer must not starve the writers
@@ -65,7 +69,7 @@ async def deliver_to(
     exclude: Exclude,
     exclude_users: str | Collection[str],
     key: str | None,
-    overflow: Overflow | None = None,
+    missed: Missed | None = None,
 ) -> Delivery:
     """Deliver a message to a room's members here, a user's connections, or everyone; see `deliver`.
 
@@ -78,16 +82,21 @@ async def deliver_to(
         exclude: See there.
         exclude_users: See there.
         key: See there.
-        overflow: What happens at a full queue. `None`: what the room's policy says, or else the manager.
+        missed: See there; where a message must not be missed in silence. Then nothing evicts it once it is queued,
+            nor is anything evicted for it: both policies that drop keep it from who has no space.
     """
     recipients: Iterable[Connection[Any]] = host.registry
+    overflow: Overflow | None = None
     if room is not None:
         recipients = host.registry.in_room(room)
-        if overflow is None:
-            policy = hooks.room_policy(room)
-            overflow = None if policy is None else policy.overflow
+        policy = hooks.room_policy(room)
+        overflow = None if policy is None else policy.overflow
     elif user is not None:
         recipients = host.registry.of_user(user)
+    scope: Scope = None if overflow is None else room
+    if missed is not None:
+        drops = (overflow or host.overflow) in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST)
+        overflow, scope = Overflow.DROP_NEWEST if drops else Overflow.CLOSE, KEPT
     return await deliver(
         host,
         recipients,
@@ -96,7 +105,8 @@ async def deliver_to(
         exclude_users=exclude_users,
         key=key,
         overflow=overflow,
-        scope=None if overflow is None else room,
+        scope=scope,
+        missed=missed,
     )
 
 

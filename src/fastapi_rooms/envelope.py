@@ -41,6 +41,12 @@ class Kind(Enum):
     """Answer to the asking process who is in the room here."""
     ANSWER = "answer"
     """To a question of ours."""
+    PRESENCE = "presence"
+    """What has changed about who of the sending process is in the room."""
+    PRESENCE_ASK = "presence_ask"
+    """Tell the asking process who is in the room here."""
+    PRESENCE_ALL = "presence_all"
+    """Who of the sending process is in the room."""
     ALIVE = "alive"
     """A process says that it runs, and finds out whether it is heard."""
     BYE = "bye"
@@ -56,7 +62,7 @@ class Header:
         process: Who sent it: random, new at each start.
         number: The sender's own count. Both together name a message.
         room: Which room it is for, or asks about.
-        user: Which user it is for. Neither: everyone.
+        user: Which user, or process, it is for. Neither: everyone.
         text: Whether the message is text; else binary.
         exclude: Ids of connections that do not get it.
         exclude_users: Users who do not get it.

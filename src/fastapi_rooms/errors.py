@@ -211,6 +211,35 @@ class NoHistory(ConfigurationError):
         super().__init__(f"{what} has no history: RoomManager(history=...) says which rooms have one")
 
 
+class NoPresence(ConfigurationError):
+    """What was asked for needs presence, and the room has none.
+
+    Attributes:
+        room: The room's name.
+    """
+
+    def __init__(self, room: str) -> None:
+        self.room = room
+        super().__init__(f"room {room[:80]!r} has no presence: RoomManager(presence=...) says which rooms have it")
+
+
+class MetadataTooLarge(RoomsError, ValueError):
+    """Presence metadata is larger than it may be. Nobody was told of it.
+
+    Attributes:
+        size: Its size in bytes, as JSON.
+        limit: `Presence.metadata_bytes`.
+    """
+
+    def __init__(self, *, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"presence metadata of {size} bytes: everybody in the room gets it, so it has at most {limit}; "
+            "leave something out, or raise Presence(metadata_bytes=...)"
+        )
+
+
 class MessageTooLarge(RoomsError, ValueError):
     """A message larger than `QueueLimits.bytes` can never be queued. It was sent to nobody.
 

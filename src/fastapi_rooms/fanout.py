@@ -1,6 +1,6 @@
 """One message to many connections, and what became of it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -9,10 +9,13 @@ from fastapi_rooms.connection import Connection
 from fastapi_rooms.gather import Gathers
 from fastapi_rooms.options import Overflow
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.send_queue import Offer
+from fastapi_rooms.send_queue import Offer, Scope
 from fastapi_rooms.transports.stepping import resume
 
 Exclude = Connection[Any] | Iterable[Connection[Any]]
+
+Missed = Callable[[Connection[Any]], None]
+"""Told of somebody who did not get a message. Must not block or raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,12 @@ def fan_out(
     payload: Payload,
     *,
     overflow: Overflow,
-    scope: str | None = None,
+    scope: Scope = None,
     key: str | None = None,
     exclude: Exclude = (),
     exclude_users: str | Collection[str] = (),
     gathering: bool = False,
+    missed: Missed | None = None,
 ) -> tuple[Delivery, float | None]:
     """Offer a message to each recipient. Synchronous: no client is waited for.
 
@@ -65,6 +69,7 @@ def fan_out(
         exclude: Who does not get it.
         exclude_users: Users who do not get it.
         gathering: Whether some recipients may have a `Pipe`.
+        missed: Called for each recipient whose queue was full, so that the message was dropped.
 
     Returns:
         What became of it, and, where some queue is more than half full, for how many seconds (0: one turn of
@@ -103,6 +108,8 @@ def fan_out(
                 queued += 1
             elif offer is Offer.DROPPED:
                 dropped += 1
+                if missed is not None:
+                    missed(connection)
             elif offer is Offer.OVERFLOWED:
                 closed += 1
         if (wanted := connection.link.pause_wanted()) is not None:

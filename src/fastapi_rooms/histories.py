@@ -1,18 +1,19 @@
-"""Rooms with a history in this process: live messages in order, gaps repaired, replay for those who come back."""
+"""Rooms with a history in this process: live messages in order, and gaps repaired."""
 
 import asyncio
 import logging
-from collections import deque
 from typing import Any, Final
 
 from fastapi_rooms.brokers.streams import Entry, Page, Place
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, Header, payload_of, unseal
 from fastapi_rooms.errors import BrokerUnavailable
-from fastapi_rooms.history_ports import DeliverHere, Local, ReadHistory, Reason, Resumed
+from fastapi_rooms.history_ports import DeliverHere, Local, ReadHistory, Resumed
+from fastapi_rooms.history_room import HistoryRoom, Stay
 from fastapi_rooms.line import Line, Past, Verdict
 from fastapi_rooms.options import History
 from fastapi_rooms.position import Position
+from fastapi_rooms.replays import Replays
 from fastapi_rooms.tasks import TaskOwner
 
 logger = logging.getLogger("fastapi_rooms")
@@ -30,35 +31,6 @@ _WAITING: Final = 100
 """Messages, at least, that may wait in a room while its history is read."""
 
 
-class _Room:
-    """One room.
-
-    Attributes:
-        line: Where it is; `None`: nobody knows yet.
-        behind: Whether messages wait until the history was read.
-        waiting: They. Where there are too many, the oldest are read again.
-        replaying: Members who get theirs from `line`, and not live yet; with a token of each stay.
-        settling: Reads the history. `None`: no member has asked yet, and all who do will read.
-        reread: Whether what is read now may be older than what somebody asks for.
-        again: Will read it again.
-        looking: Reads what was before.
-        unplaced: Whether there are members who went on though nobody knew where the room was.
-    """
-
-    def __init__(self, name: str, history: History) -> None:
-        self.name = name
-        self.history = history
-        self.line: Line | None = None
-        self.behind = True
-        self.waiting: deque[tuple[Place, Header, bytes]] = deque(maxlen=max(history.messages, _WAITING))
-        self.replaying: dict[Connection[Any], object] = {}
-        self.settling: asyncio.Task[None] | None = None
-        self.reread = False
-        self.again: asyncio.TimerHandle | None = None
-        self.looking: asyncio.Task[None] | None = None
-        self.unplaced = False
-
-
 class Histories:
     """The rooms with a history that have, or had a moment ago, a member here.
 
@@ -73,31 +45,32 @@ class Histories:
         self._reads = asyncio.Semaphore(_READS)
         self._deliver_here = deliver_here
         self._local = local
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, HistoryRoom] = {}
         self._tasks = TaskOwner()
+        self._replays = Replays(self, local, self._tasks)
+
+    def __contains__(self, room: str) -> bool:
+        """Whether it is one of them."""
+        return room in self._rooms
 
     def enter(self, connection: Connection[Any], room: str, history: History) -> None:
         """The connection becomes a member now: `resume` will say, and send, where it begins."""
         state = self._rooms.get(room)
         if state is None:
-            state = self._rooms[room] = _Room(room, history)
-        state.replaying[connection] = object()
+            state = self._rooms[room] = HistoryRoom(room, history, waiting=max(history.messages, _WAITING))
+        state.replaying[connection] = Stay()
 
     def left(self, connection: Connection[Any], room: str) -> None:
         """It is none any more, or will not be."""
         state = self._rooms.get(room)
         if state is not None:
-            state.replaying.pop(connection, None)
+            state.left(connection)
 
     def forget(self, room: str) -> None:
         """Nobody here has needed the room for a while, and it is not listened to any more."""
         state = self._rooms.pop(room, None)
         if state is not None:
-            if state.again is not None:
-                state.again.cancel()
-            for task in (state.settling, state.looking):
-                if task is not None:
-                    task.cancel()
+            state.forget()
 
     async def stop(self, timeout: float) -> None:
         """Forget all rooms."""
@@ -136,7 +109,7 @@ class Histories:
         Args:
             connection: Who has entered.
             room: Which.
-            since: The position that it brought, as text. `None`: it begins here.
+            since: The position that it brought, as text. `None`: it begins here, with `History.on_join`.
 
         Returns:
             Where it begins; nothing of note where it leaves meanwhile. `None`: it has not entered.
@@ -146,65 +119,18 @@ class Histories:
             ConfigurationError: The broker keeps no history.
         """
         state = self._rooms.get(room)
-        stay = None if state is None else state.replaying.get(connection)
-        if state is None or stay is None:
-            return None
-        try:
-            line = await self._settled(state)
-            position = since if isinstance(since, Position) else Position.parse(since, room=room)
-            if since is None:
-                return Resumed(position=Position(room, line.epoch, line.last))
-            if position is None or position.room != room:
-                return self._lost(state, line, "epoch_changed")
-            return await self._replay(connection, stay, state, line, position)
-        except BrokerUnavailable as error:
-            logger.debug("nobody knows where %r is: %s", room[:80], error)
-            state.unplaced = state.unplaced or state.line is None
-            return Resumed(recovered=None if since is None else False, reason="unavailable")
-        finally:
-            if state.replaying.get(connection) is stay:  # else it has left, and may be back already
-                del state.replaying[connection]
+        return None if state is None else await self._replays.resume(connection, state, since)
 
-    async def _replay(
-        self, connection: Connection[Any], stay: object, state: _Room, line: Line, since: Position
-    ) -> Resumed:
-        if since.epoch == line.epoch and since.offset > line.last:  # it was at a process that is ahead of this one
-            line = await self._caught_up(state, line)
-        at = since.offset
-        while since.epoch == line.epoch:
-            missed = line.after(at)
-            if missed is None and at < line.start and not line.looked:
-                await self._look_back(state, line)
-                missed = line.after(at)
-            if missed is None:
-                break
-            if not missed:
-                return Resumed(position=Position(state.name, line.epoch, at), recovered=True)
-            for past in missed:
-                if state.replaying.get(connection) is not stay:
-                    return Resumed()
-                for_others = connection.id in past.exclude or connection.user_id in past.exclude_users
-                if past.payload is not None and not for_others:
-                    await connection.send(past.payload)
-                at = past.offset
-        if since.epoch != line.epoch or since.offset > line.last:
-            return self._lost(state, line, "epoch_changed")
-        too_many = line.last - since.offset > state.history.messages
-        return self._lost(state, line, "too_many" if too_many else "expired")
-
-    def _lost(self, state: _Room, line: Line, reason: Reason) -> Resumed:
-        position = Position(state.name, line.epoch, line.last)
-        return Resumed(position=position, recovered=False, reason=reason)
-
-    async def _settled(self, state: _Room) -> Line:
-        """Wait until it is known where the room is."""
+    async def settled(self, state: HistoryRoom) -> Line:
+        """See `Lines`."""
         if state.line is None:
             await self._ended(self._settle(state))
         if state.line is None:
             raise BrokerUnavailable("the history of a room could not be read")
         return state.line
 
-    async def _caught_up(self, state: _Room, line: Line) -> Line:
+    async def caught_up(self, state: HistoryRoom, line: Line) -> Line:
+        """See `Lines`."""
         await self._ended(self._read_anew(state))
         if state.again is not None:
             raise BrokerUnavailable("the history of a room could not be read on")
@@ -220,8 +146,8 @@ class Histories:
         async with self._reads:
             return await self._read_one(room, after=after, most=most)
 
-    async def _look_back(self, state: _Room, line: Line) -> None:
-        """Read all that the engine has, once, whoever asks."""
+    async def look_back(self, state: HistoryRoom, line: Line) -> None:
+        """See `Lines`: all that the engine has is read once, whoever asks."""
         if state.looking is None or state.looking.done():
             state.looking = self._tasks.spawn(self._look(state, line), name="history")
         epoch = line.epoch
@@ -229,22 +155,22 @@ class Histories:
         if not line.looked and line.epoch == epoch:
             raise BrokerUnavailable("what was before in a room could not be read")
 
-    async def _look(self, state: _Room, line: Line) -> None:
+    async def _look(self, state: HistoryRoom, line: Line) -> None:
         try:
             page = await self._read(state.name, after=0, most=state.history.messages)
         except BrokerUnavailable as error:
             logger.debug("what %r was before could not be read: %s", state.name[:80], error)
         else:
-            line.look_back(page, [self._kept(state, page.epoch, entry) for entry in page.entries])
+            self._keep_older(state, line, page)
             if not line.looked:  # it is of another epoch
                 await self._ended(self._read_anew(state))
 
-    def _read_anew(self, state: _Room) -> "asyncio.Task[None]":
+    def _read_anew(self, state: HistoryRoom) -> "asyncio.Task[None]":
         """Read what there is now, even where something is being read already."""
         state.behind = state.reread = True
         return self._settle(state)
 
-    def _settle(self, state: _Room) -> "asyncio.Task[None]":
+    def _settle(self, state: HistoryRoom) -> "asyncio.Task[None]":
         if state.again is not None:
             state.again.cancel()
             state.again = None
@@ -252,7 +178,7 @@ class Histories:
             state.settling = self._tasks.spawn(self._catch_up(state), name="history")
         return state.settling
 
-    async def _catch_up(self, state: _Room) -> None:
+    async def _catch_up(self, state: HistoryRoom) -> None:
         """Read what is missing, and deliver it, and then what has come meanwhile."""
         try:
             for _ in range(_TRIES):
@@ -269,17 +195,20 @@ class Histories:
             logger.debug("the history of %r could not be read: %s", state.name[:80], error)
         state.again = asyncio.get_running_loop().call_later(_PAUSE, self._settle, state)
 
-    def _begin(self, state: _Room, line: Line, epoch: str, last: int) -> None:
+    def _begin(self, state: HistoryRoom, line: Line, epoch: str, last: int) -> None:
         line.begin(epoch, last)
-        self._local.continuity_lost(state.name, told=tuple(state.replaying))
+        self._local.continuity_lost(state.name, told=state.joining)
 
-    async def _read_on(self, state: _Room) -> None:
+    async def _read_on(self, state: HistoryRoom) -> None:
         line = state.line
         newest = state.waiting[-1] if state.waiting else None
-        after, most = (0, 0) if line is None else (line.last, state.history.messages)
-        page = await self._read(state.name, after=after, most=most)
+        older = line is not None or state.history.on_join  # else it is read when somebody needs it
+        most = state.history.messages if older else 0
+        page = await self._read(state.name, after=0 if line is None else line.last, most=most)
         if line is None:
             state.line = Line(page.epoch, page.last, most=state.history.messages)
+            if older:
+                self._keep_older(state, state.line, page)
             if state.unplaced:  # what was said before this place never reached them
                 state.unplaced = False
                 self._local.continuity_lost(state.name, told=tuple(state.replaying))
@@ -295,7 +224,7 @@ class Histories:
             known = [state.waiting.popleft() for _ in range(state.waiting.index(newest) + 1)]
             state.waiting.extendleft(one for one in reversed(known) if one[0].epoch == page.epoch)
 
-    async def _drain(self, state: _Room) -> bool:
+    async def _drain(self, state: HistoryRoom) -> bool:
         """Deliver what waits; whether all of it followed."""
         line = state.line
         while line is not None and state.waiting:
@@ -309,10 +238,11 @@ class Histories:
         state.behind = state.reread
         return not state.reread
 
-    async def _deliver(self, state: _Room, line: Line, past: Past) -> None:
+    async def _deliver(self, state: HistoryRoom, line: Line, past: Past) -> None:
         # Members who are being replayed to find it in the line, and get it from there.
         found = [self._local.find(one) for one in past.exclude]
         exclude = [*state.replaying, *(one for one in found if one is not None)]
+        missed = self._replays.missed(state, line)
         line.add(past)
         if past.payload is None:
             return
@@ -324,12 +254,16 @@ class Histories:
                 exclude=exclude,
                 exclude_users=past.exclude_users,
                 key=past.key,
+                missed=missed,
             )
         except Exception:  # `room_policy` and the function that is the history are the user's
             logger.exception("a message of %r was not delivered: its members are told", state.name[:80])
             self._local.continuity_lost(state.name, told=tuple(state.replaying))
 
-    def _kept(self, state: _Room, epoch: str, entry: Entry) -> Past:
+    def _keep_older(self, state: HistoryRoom, line: Line, page: Page) -> None:
+        line.look_back(page, [self._kept(state, page.epoch, entry) for entry in page.entries])
+
+    def _kept(self, state: HistoryRoom, epoch: str, entry: Entry) -> Past:
         place = Place(epoch, entry.offset, entry.previous)
         try:
             return self._past(state, place, *unseal(entry.data))
@@ -337,7 +271,7 @@ class Histories:
             logger.warning("in the history of %r: %s", state.name[:80], error)
             return Past(entry.offset, entry.previous, None)
 
-    def _past(self, state: _Room, place: Place, header: Header, body: bytes) -> Past:
+    def _past(self, state: HistoryRoom, place: Place, header: Header, body: bytes) -> Past:
         position = Position(state.name, place.epoch, place.offset)
         try:
             payload = self._local.encode(payload_of(header, body), position)

@@ -59,6 +59,10 @@ class HistoryHost:
         """See there: members are closed with 4010, and come back with their positions."""
         for connection in self._host.registry.in_room(room):
             if connection not in told:
-                reason = "messages were missed"
-                connection.link.shut(DisconnectReason.CLOSED, CloseCode.POSITION_LOST, reason, flush=True)
+                self.position_lost(connection)
         self._lost(room)
+
+    def position_lost(self, connection: Connection[Any]) -> None:
+        """See there: it is closed with 4010, after what it has got, and comes back with its position."""
+        reason = "messages were missed"
+        connection.link.shut(DisconnectReason.CLOSED, CloseCode.POSITION_LOST, reason, flush=True)

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from fastapi_rooms.brokers.streams import Page
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, payload_of, unseal
-from fastapi_rooms.fanout import Delivery, Exclude
-from fastapi_rooms.options import Overflow
+from fastapi_rooms.fanout import Delivery, Exclude, Missed
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 
@@ -25,7 +24,8 @@ class Resumed:
 
     Attributes:
         position: The place after which live messages come. `None`: the broker is out of reach.
-        recovered: Whether all messages since the given position were sent. `None`: none was given.
+        recovered: Whether all messages since the given position were sent. `None`: none was given. False there
+            too where more was said while the last ones were sent than is kept.
         reason: Why not; `None` where they were.
     """
 
@@ -66,9 +66,9 @@ class DeliverHere(Protocol):
         exclude: Exclude,
         exclude_users: Collection[str],
         key: str | None,
-        overflow: Overflow | None = None,
+        missed: Missed | None = None,
     ) -> Delivery:
-        """Deliver; neither room nor user: to everyone. `overflow`: in place of the policies."""
+        """Deliver; neither room nor user: to everyone. `missed`: see `deliver_to`."""
         ...
 
 
@@ -89,6 +89,10 @@ class Local(Protocol):
 
     def continuity_lost(self, room: str, *, told: Collection[Connection[Any]]) -> None:
         """Members here have missed messages that cannot be had any more; these will be told."""
+        ...
+
+    def position_lost(self, connection: Connection[Any]) -> None:
+        """This one has missed messages, and cannot be brought up to date."""
         ...
 
 

@@ -211,6 +211,21 @@ async def contained(work: Callable[[], Awaitable[None]], name: str) -> None:
         ) from error
 
 
+async def run_apart(name: str, hook: Callable[[], Awaitable[None]], *, within: float | None) -> None:
+    """Run a hook that belongs to no connection: what it raises is logged.
+
+    Args:
+        name: For the log.
+        hook: To be called and awaited.
+        within: Seconds. `None`: as long as it takes.
+    """
+    try:
+        async with asyncio.timeout(within):
+            await contained(hook, name)
+    except Exception:  # a user's hook may raise anything
+        logger.exception("%s failed", name)
+
+
 def inside_hook_of() -> str | None:
     """The id of the connection whose hook the caller runs in, or was started from; `None` outside of hooks."""
     return _inside_hook_of.get()

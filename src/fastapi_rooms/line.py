@@ -1,9 +1,10 @@
 """What a process has delivered of one room's history, in order, and the last of it. Pure."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from fastapi_rooms.brokers.streams import Page, Place
 from fastapi_rooms.payload import Payload
@@ -39,6 +40,22 @@ class Past:
     exclude: tuple[str, ...] = ()
     exclude_users: tuple[str, ...] = ()
     key: str | None = None
+
+
+def latest(newest_first: Iterable[Past], what: int | Literal["keys"]) -> Sequence[Past]:
+    """So many of the last messages; or of each key the last one, and none without a key. Oldest first."""
+    found: list[Past] = []
+    keys: set[str] = set()
+    for one in newest_first:
+        if what == len(found):
+            break
+        if what == "keys":
+            if one.key is None or one.key in keys:
+                continue
+            keys.add(one.key)
+        found.append(one)
+    found.reverse()
+    return found
 
 
 class Line:
@@ -88,6 +105,15 @@ class Line:
         if not self.start <= offset <= self.last:
             return None
         return [one for one in self._past if one.offset > offset]
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing before `start` that could be here."""
+        return self.looked or len(self._past) >= self._most
+
+    def newest_first(self) -> Iterator[Past]:
+        """All messages that are here; for as long as none is added."""
+        return reversed(self._past)
 
     def look_back(self, page: Page, older: Sequence[Past]) -> None:
         """Keep what the engine has of the time before `start`.

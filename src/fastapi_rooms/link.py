@@ -13,7 +13,7 @@ from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, Rate
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Gone, Transport
 from fastapi_rooms.reader import Reader
-from fastapi_rooms.send_queue import Dropped, Offer
+from fastapi_rooms.send_queue import Dropped, Offer, Scope
 from fastapi_rooms.writer import Writer
 
 logger = logging.getLogger("fastapi_rooms")
@@ -145,7 +145,7 @@ class Link:
             self.writer.admit()
 
     def deliver(
-        self, payload: Payload, overflow: Overflow, scope: str | None = None, key: str | None = None
+        self, payload: Payload, overflow: Overflow, scope: Scope = None, key: str | None = None
     ) -> Offer | None:
         """One recipient's part of a broadcast; never waits. `None` where no messages are taken (any more)."""
         if not self.writer.accepting:
@@ -168,6 +168,10 @@ class Link:
     async def send(self, payload: Payload) -> bool:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""
         return self.writer.accepting and await self.writer.send(payload)
+
+    async def until_half_empty(self) -> None:
+        """Wait for the end of the overflow episode, if one is on, or of the link: by `send_timeout` it comes."""
+        await self.writer.until_half_empty()
 
     def time(self) -> float:
         """Seconds on the link's clock; from any thread."""

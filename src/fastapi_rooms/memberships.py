@@ -29,7 +29,7 @@ class Joined:
         position: In a room with a history: the place after which live messages come. `None`: the room has none,
             or the broker is out of reach.
         recovered: Whether all messages since the position that the client brought were sent to it, in order,
-            before any live one. `None`: it brought none.
+            before any live one. `None`: it brought none, and got what `History.on_join` says.
         reason: Why not. "epoch_changed": the history was lost, or the position is none of this room's. "expired",
             "too_many": some messages are not kept any more. "unavailable": the broker is out of reach.
     """
@@ -67,8 +67,18 @@ class Reach(Protocol):
         """Send a member what it has missed since a position; `None`: the room has no history."""
         ...
 
-    def left(self, connection: Connection[Any], room: str) -> None:
-        """The connection is no member any more."""
+    def show(self, connection: Connection[Any], room: str) -> None:
+        """The member is present, where the room has presence."""
+        ...
+
+    def left(self, connection: Connection[Any], room: str, *, on_purpose: bool) -> None:
+        """The connection is no member any more.
+
+        Args:
+            connection: Which.
+            room: The room.
+            on_purpose: Whether it left by a call of ours; else its connection has ended.
+        """
         ...
 
 
@@ -151,7 +161,7 @@ class Memberships:
         deadline = None if limit is None else loop.time() + limit
         for room, note in session.rooms.items():
             if self.reach is not None:
-                self.reach.left(session.connection, room)
+                self.reach.left(session.connection, room, on_purpose=False)
             within = None if deadline is None else max(0.0, deadline - loop.time())
             await self._after_leave(session.connection, room, note, within)
         if self.reach is not None:
@@ -207,7 +217,7 @@ class Memberships:
         if session is None or not self._host.registry.leave(connection, room):
             return None
         if self.reach is not None:
-            self.reach.left(connection, room)
+            self.reach.left(connection, room, on_purpose=True)
         leaving = session.run_beside(self._after_leave(connection, room, note))
         place = (connection.id, room)
         self._leaving[place] = leaving
@@ -282,6 +292,8 @@ class Memberships:
                         joined, position=resumed.position, recovered=resumed.recovered, reason=resumed.reason
                     )
                     stay.joined = joined
+                if self._note(connection, room) is stay:
+                    self.reach.show(connection, room)
             leaving = self._leaving.get((connection.id, room))
             if leaving is not None and inside_hook_of() != connection.id:
                 await asyncio.wait((leaving,))  # its `on_leave` comes before another `on_join`

@@ -7,7 +7,7 @@ Everywhere `None` switches a bound off. Times are seconds, sizes are bytes. An o
 import math
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from fastapi_rooms.errors import ConfigurationError
 
@@ -175,15 +175,55 @@ class History:
     Attributes:
         messages: How many; the oldest go first.
         seconds: For how long each.
+        on_join: How many of the last ones a member gets first, where it brings no position, or one that does not
+            help any more. "keys": of all that have the same `key=` the last one, and none without a key.
+            0 (default): none.
     """
 
     messages: int = 100
     seconds: float = 300.0
+    on_join: int | Literal["keys"] = 0
 
     def __post_init__(self) -> None:
-        _check_bounds(self)
+        _check_bounds(self, zero_allowed=frozenset({"on_join"}))
         if not 1 <= self.messages <= MOST_HISTORY:
             raise ConfigurationError(f"History(messages={self.messages!r}) must be 1 to {MOST_HISTORY}")
+        count = self.on_join
+        if count != "keys" and not (type(count) is int and 0 <= count <= self.messages):
+            raise ConfigurationError(
+                f"History(on_join={count!r}) must be 0 to messages={self.messages}, or 'keys'"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """How it is known who is in a room.
+
+    Attributes:
+        grace: For how long somebody whose last connection has ended is still present: a page that is loaded
+            anew, a phone in a tunnel, a deploy. Who leaves by a call of ours goes at once. 0: everybody does.
+        ttl: For how long a process that says nothing more is believed.
+        refresh: Between two times that a process says that nothing has changed; less than half of `ttl`.
+        interval: Between two diffs of a room, at least: what happens meanwhile comes in one.
+        listed: Above so many users only their number is told. `None`: never.
+        metadata_bytes: The most that is told of one connection, as JSON.
+    """
+
+    grace: float = 15.0
+    ttl: float = 60.0
+    refresh: float = 25.0
+    interval: float = 0.1
+    listed: int | None = 1000
+    metadata_bytes: int = 1024
+
+    def __post_init__(self) -> None:
+        _check_bounds(self, zero_allowed=frozenset({"grace", "interval"}))
+        if any(one is None for one in (self.grace, self.ttl, self.refresh, self.interval, self.metadata_bytes)):
+            raise ConfigurationError("of Presence's options, `listed` alone can be None")
+        if not 2 * self.refresh < self.ttl:
+            raise ConfigurationError(
+                f"Presence(refresh={self.refresh!r}, ttl={self.ttl!r}): a process must be heard twice within ttl"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

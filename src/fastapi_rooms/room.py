@@ -1,6 +1,6 @@
 """`Room`: a handle on one room of a manager, and who is in it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol
 
@@ -10,6 +10,7 @@ from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hooks import UserT
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.position import Position
+from fastapi_rooms.presence import PresenceView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,16 @@ class Rooms(Protocol[UserT]):
         """The last of its history."""
         ...
 
+    async def who(self, room: str) -> PresenceView:
+        """Who is present."""
+        ...
+
+    async def update_presence(
+        self, connection: Connection[UserT], room: str, metadata: Mapping[str, object]
+    ) -> bool:
+        """What is told of a member."""
+        ...
+
     async def leave(self, connection: Connection[UserT], room: str) -> bool:
         """End a membership."""
         ...
@@ -158,6 +169,14 @@ class Room(Generic[UserT]):
     async def history(self, *, last: int = 50) -> list[Remembered]:
         """The last messages of the room's history, oldest first; see `RoomManager.past`."""
         return await self._manager.past(self.name, last=last)
+
+    async def presence(self) -> PresenceView:
+        """Who is present; see `RoomManager.who`."""
+        return await self._manager.who(self.name)
+
+    async def update_presence(self, connection: Connection[UserT], metadata: Mapping[str, object]) -> bool:
+        """Tell everybody this of a member; see `RoomManager.update_presence`."""
+        return await self._manager.update_presence(connection, self.name, metadata)
 
     async def leave(self, connection: Connection[UserT]) -> bool:
         """End a membership; see `RoomManager.leave`."""

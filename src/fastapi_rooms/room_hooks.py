@@ -1,11 +1,13 @@
 """What more a subclass of `RoomManager` may override: who may join, joining and leaving, and the broker."""
 
+from collections.abc import Mapping
 from typing import Generic
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.hooks import UserT
 from fastapi_rooms.options import RoomPolicy
 from fastapi_rooms.position import Position
+from fastapi_rooms.presence import PresenceDiff
 
 
 class RoomHooks(Generic[UserT]):
@@ -56,6 +58,21 @@ class RoomHooks(Generic[UserT]):
         logged, and the message goes out as it is.
         """
         return message
+
+    def present(self, connection: Connection[UserT], room: str) -> Mapping[str, object] | None:
+        """What others are told of a connection in a room with presence: a small JSON object, `{}` by default.
+
+        `None`: it is not shown; nor is one without a user, whatever is said. Called when it joins;
+        `update_presence` changes it later. One that raises is logged, and the connection is not shown.
+        """
+        return {}
+
+    async def on_presence(self, room: str, diff: PresenceDiff) -> None:
+        """Who is in a room has changed. Runs in each process with a member of it; in order, one at a time.
+
+        The place to tell the members in this process: `await self.broadcast_here(..., room=room)`. One that raises
+        is logged.
+        """
 
     def room_policy(self, room: str) -> RoomPolicy | None:
         """How this room differs from the manager; `None`, the default: not at all.

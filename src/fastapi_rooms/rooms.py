@@ -1,37 +1,38 @@
 """`RoomManager`: rooms on top of connections."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.websockets import WebSocket
 
+from fastapi_rooms.across import Across, Alone
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.brokers.memory import MemoryBroker
 from fastapi_rooms.closing import check_close_code
-from fastapi_rooms.cluster.cluster import BrokerHealth
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.delivering import deliver_to, from_thread
-from fastapi_rooms.errors import CloseCode, ConfigurationError, NoHistory
+from fastapi_rooms.errors import CloseCode, ConfigurationError
 from fastapi_rooms.fanout import Delivery, Exclude
-from fastapi_rooms.history_policy import PolicyOf, check_history, policy_of
-from fastapi_rooms.history_ports import Remembered
+from fastapi_rooms.history_policy import PolicyOf, policy_of
 from fastapi_rooms.hooks import MessageT, UserT
 from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
 from fastapi_rooms.memberships import Joined, Memberships
-from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, QueueLimits, RateLimit
+from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, Presence, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.position import Position
-from fastapi_rooms.room import Count, Member, Members, Room
+from fastapi_rooms.presence_ports import PresenceOf, presence_of
+from fastapi_rooms.room import Room
 from fastapi_rooms.room_hooks import RoomHooks
+from fastapi_rooms.room_queries import RoomQueries
 from fastapi_rooms.send_queue import check_size
 from fastapi_rooms.session import Session
 from fastapi_rooms.workers import refuse_several_workers
 
 
-class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
+class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT, MessageT]):
     """Connections that join rooms; everything of `ConnectionManager`, and rooms.
 
     A connection may be in several rooms. A room exists while it has a member; nothing is kept of an empty one,
@@ -52,10 +53,12 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         history: What is kept of rooms' messages, for clients that come back: the same for all rooms, or a pure and
             quick function of a room's name, which may say `None`. `None` (default): nothing. Without a broker it
             is kept in this process's memory, by a `MemoryBroker`.
+        presence: How it is known who is in rooms: likewise. `None` (default): it is not.
     """
 
     broker: Broker | None = None
     history: History | PolicyOf | None = None
+    presence: Presence | PresenceOf | None = None
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         heartbeat: Heartbeat | Unset | None = UNSET,
         broker: Broker | Unset | None = UNSET,
         history: History | PolicyOf | Unset | None = UNSET,
+        presence: Presence | PresenceOf | Unset | None = UNSET,
     ) -> None:
         super().__init__(queue=queue, overflow=overflow, limits=limits, rate_limit=rate_limit, heartbeat=heartbeat)
         kind = type(self)
@@ -77,54 +81,29 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         self._host.extension = self._memberships
         self.broker = self.broker if isinstance(broker, Unset) else broker
         self.history = self.history if isinstance(history, Unset) else history
-        policy = None if self.history is None else policy_of(self.history)
-        self._deliver_here = partial(deliver_to, self._host, self)
-        if policy is not None and self.overflow is Overflow.CONFLATE:
+        self.presence = self.presence if isinstance(presence, Unset) else presence
+        kept = None if self.history is None else policy_of(self.history)
+        if kept is not None and self.overflow is Overflow.CONFLATE:
             raise ConfigurationError("Overflow.CONFLATE replaces messages, and a history promises all: choose one")
-        if policy is not None and self.broker is None:
+        if (kept or self.presence) is not None and self.broker is None:
             self.broker = MemoryBroker()
-        self._clustered: Clustered | None = None
+        self._deliver_here = partial(deliver_to, self._host, self)
+        self._across: Across = Alone(self._deliver_here, self._memberships, self._disconnect_here)
         if self.broker is not None:
-            self._clustered = Clustered(
-                self, self._deliver_here, self._host, self._memberships, self.broker, policy_of=policy
+            clustered = Clustered(
+                self,
+                self._deliver_here,
+                self._host,
+                self._memberships,
+                self.broker,
+                policy_of=kept,
+                presence_of=presence_of(self.presence),
             )
-            self._memberships.reach = self._clustered
-
-    @property
-    def rooms(self) -> tuple[str, ...]:
-        """The names of the rooms that have a member here."""
-        return tuple(self._host.registry.rooms)
+            self._across = self._memberships.reach = clustered
 
     def room(self, name: str) -> "Room[UserT]":
         """A handle on a room, whether or not it has members. Costs nothing to make or to keep."""
         return Room(self, name)
-
-    def members_here(self, room: str) -> tuple[Connection[UserT], ...]:
-        """A snapshot of a room's members in this process, in the order of joining."""
-        return self._host.registry.in_room(room)
-
-    def count_here(self, room: str) -> int:
-        """How many members a room has in this process; O(1)."""
-        return self._host.registry.count_in_room(room)
-
-    async def members(self, room: str) -> Members:
-        """See `Room.members`."""
-        here = [Member(connection_id=one.id, user_id=one.user_id) for one in self.members_here(room)]
-        if self._clustered is None:
-            return Members(here)
-        others, missing = await self._clustered.members(room)
-        members = Members([*here, *(Member(connection_id=one, user_id=user) for one, user in others)])
-        members.missing = missing
-        return members
-
-    async def count(self, room: str) -> Count:
-        """See `Room.count`."""
-        if self._clustered is None:
-            return Count(self.count_here(room))
-        others, missing = await self._clustered.count(room)
-        count = Count(self.count_here(room) + others)
-        count.missing = missing
-        return count
 
     def connect(
         self,
@@ -156,8 +135,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             ConnectionRefused: `authorize` refused (403), or as there.
         """
         refuse_several_workers(alone=self.broker is None or not self.broker.shared)
-        if self._clustered is not None:
-            self._clustered.check_started()
+        self._across.check_started()
         session = self._session(
             websocket,
             user=user,
@@ -250,7 +228,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
                 missing room name into a message to everyone.
             exclude: See there.
             exclude_users: See there.
-            key: See there.
+            key: See there; and in a room with `History(on_join="keys")`: whose latest message this is.
             idempotency_key: In a room with a history: the same once more, within five minutes, is not published
                 again, so that a retry is safe. `None`: it is.
             version: In a room with a history: published only if it is more than that of the last message that had
@@ -273,18 +251,39 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
             version=version,
         )
 
-    async def position(self, room: str) -> Position:
-        """Where a room with a history is now: what is published later comes after it.
+    async def update_presence(
+        self, connection: Connection[UserT], room: str, metadata: Mapping[str, object]
+    ) -> bool:
+        """Tell everybody in the room this of the connection from now on: a JSON object, which replaces the last.
+
+        Returns:
+            Whether it is a member that is, or now will be, shown.
 
         Raises:
-            BrokerUnavailable: The broker is out of reach.
-            ConfigurationError: The room has no history.
+            MetadataTooLarge: It has more than `Presence.metadata_bytes`.
+            NoPresence: The room has none.
+            UnencodableMessage: It is no JSON object, or the connection has no user.
         """
-        return await self._remembering(room).position(room)
+        return self._across.update_presence(connection, room, metadata)
 
-    async def past(self, room: str, *, last: int) -> list[Remembered]:
-        """The last messages of a room with a history, oldest first; see `position`."""
-        return await self._remembering(room).past(room, last=last)
+    async def broadcast_here(
+        self,
+        message: object,
+        *,
+        room: str,
+        exclude: Exclude = (),
+        exclude_users: str | Collection[str] = (),
+        key: str | None = None,
+    ) -> Delivery:
+        """Send one message to a room's members in this process alone, and keep it in no history.
+
+        For what each process knows by itself, as in `on_presence`. Arguments as for `broadcast`.
+        """
+        payload = Payload.of(message)
+        check_size(payload, self.queue)
+        return await self._deliver_here(
+            payload, room=room, user=None, exclude=exclude, exclude_users=exclude_users, key=key
+        )
 
     def broadcast_from_thread(
         self,
@@ -316,9 +315,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         """
         if code is not None:
             check_close_code(code)
-        if self._clustered is not None:
-            return await self._clustered.close_room(room, code=code, reason=reason)
-        return await self._memberships.close(room, code=code, reason=reason)
+        return await self._across.close_room(room, code=code, reason=reason)
 
     async def send_to_user(self, user_id: str, message: object, *, key: str | None = None) -> Delivery:
         """Send one message to all connections of one user, in every process, as `broadcast` does."""
@@ -332,18 +329,8 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         Returns:
             How many were closed here. With a broker their close frames may still be on their way.
         """
-        if self._clustered is None:
-            return await super().disconnect_user(user_id, code=code, reason=reason)
         check_close_code(code)
-        return await self._clustered.disconnect_user(str(user_id), code=code, reason=reason)
-
-    def health(self) -> BrokerHealth | None:
-        """How the broker is; `None` where there is none.
-
-        Raises:
-            ConfigurationError: There is one, and `lifespan` does not run.
-        """
-        return None if self._clustered is None else self._clustered.health()
+        return await self._across.disconnect_user(str(user_id), code=code, reason=reason)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -357,17 +344,13 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
         refuse_several_workers(alone=self.broker is None or not self.broker.shared)
         try:
             async with super().lifespan(app):
-                if self._clustered is not None:
-                    await self._clustered.start()
+                await self._across.start()
                 yield
         finally:
-            if self._clustered is not None:
-                await self._clustered.stop()
+            await self._across.stop()
 
-    def _remembering(self, room: str) -> Clustered:
-        if self._clustered is None:
-            raise NoHistory(room)
-        return self._clustered
+    async def _disconnect_here(self, user_id: str, code: int, reason: str) -> int:
+        return await super().disconnect_user(user_id, code=code, reason=reason)
 
     async def _send(
         self,
@@ -383,12 +366,7 @@ class RoomManager(RoomHooks[UserT], ConnectionManager[UserT, MessageT]):
     ) -> Delivery:
         payload = Payload.of(message)
         check_size(payload, self.queue)
-        if self._clustered is None:
-            check_history(None, room, idempotency_key, version)
-            return await self._deliver_here(
-                payload, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key
-            )
-        return await self._clustered.broadcast(
+        return await self._across.broadcast(
             payload,
             room=room,
             user=user,

@@ -41,16 +41,19 @@ class Dropped:
 
 
 class _Kept:
-    """The scope of messages that no policy evicts: awaited sends and control."""
+    """The scope of messages that no policy evicts: awaited sends, control, and what is of a history."""
 
 
-_KEPT: Final = _Kept()
+KEPT: Final = _Kept()
+
+Scope = str | _Kept | None
+"""Whose policy a message in a queue is under: a room's that has one of its own, the manager's, or nobody's."""
 
 
 class _Entry:
     __slots__ = ("key", "payload", "queued_at", "scope")
 
-    def __init__(self, payload: Payload, *, scope: str | _Kept | None, key: str | None, queued_at: float) -> None:
+    def __init__(self, payload: Payload, *, scope: Scope, key: str | None, queued_at: float) -> None:
         self.payload = payload
         self.scope = scope
         self.key = key
@@ -113,7 +116,7 @@ class SendQueue:
         self._limits = limits
         self._held = held
         self._entries: OrderedDict[int, _Entry] | None = None  # made when first needed: most never queue
-        self._by_key: dict[tuple[str | None, str], int] | None = None
+        self._by_key: dict[tuple[Scope, str], int] | None = None
         self._next = 0
         self._bytes = 0
         self._in_flight: Payload | None = None
@@ -143,6 +146,11 @@ class SendQueue:
         return self._over_half(self.size)
 
     @property
+    def overflowing(self) -> bool:
+        """Whether an overflow episode is on."""
+        return self._episode is not None
+
+    @property
     def fullness(self) -> float:
         """The greater of the two shares in use, by messages and by bytes: 0 empty, 1 full."""
         limits = self._limits
@@ -167,7 +175,7 @@ class SendQueue:
 
     def push(self, payload: Payload, *, now: float) -> None:
         """Queue a message for which `fits` was true; no policy will evict it."""
-        self._append(_Entry(payload, scope=_KEPT, key=None, queued_at=now))
+        self._append(_Entry(payload, scope=KEPT, key=None, queued_at=now))
 
     def offer(
         self,
@@ -175,7 +183,7 @@ class SendQueue:
         *,
         overflow: Overflow,
         now: float,
-        scope: str | None = None,
+        scope: Scope = None,
         key: str | None = None,
     ) -> Offer:
         """Queue a message, or do what the policy says where it does not fit.
@@ -185,7 +193,8 @@ class SendQueue:
             overflow: The policy of the message's scope.
             now: Seconds on the clock that `oldest_age` is asked with.
             scope: Whose policy this is: a room that has one of its own, or `None` for the manager's. Only
-                messages of the same scope are evicted or replaced.
+                messages of the same scope are evicted or replaced. `KEPT`: none are, by nobody; with `CLOSE` or
+                `DROP_NEWEST` alone.
             key: With `CONFLATE`: which queued message this one replaces.
         """
         conflatable = overflow is Overflow.CONFLATE and key is not None
@@ -275,11 +284,11 @@ class SendQueue:
         if not entries:
             self._entries = None
         self._bytes -= entry.payload.size
-        if entry.key is not None and self._by_key is not None and not isinstance(entry.scope, _Kept):
+        if entry.key is not None and self._by_key is not None:
             self._by_key.pop((entry.scope, entry.key), None)
         return entry
 
-    def _replace(self, payload: Payload, *, scope: str | None, key: str | None, now: float) -> bool:
+    def _replace(self, payload: Payload, *, scope: Scope, key: str | None, now: float) -> bool:
         if not self._by_key or key is None or self._entries is None:
             return False
         number = self._by_key.get((scope, key))
@@ -296,7 +305,7 @@ class SendQueue:
         self._raise_high_water()
         return True
 
-    def _make_room(self, size: int, scope: str | None) -> bool:
+    def _make_room(self, size: int, scope: Scope) -> bool:
         """Evict the oldest messages of the scope until `size` bytes fit; evict none where that cannot help."""
         messages, size_limit = self._limits.messages, self._limits.bytes
         count_over = 0 if messages is None else len(self) + 1 - messages

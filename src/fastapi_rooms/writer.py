@@ -15,7 +15,7 @@ from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Transport
 from fastapi_rooms.recipient import Recipient
-from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
+from fastapi_rooms.send_queue import Dropped, Offer, Scope, SendQueue
 from fastapi_rooms.tally import bytes_in, messages_in
 
 _WRITES_PER_TURN: Final = 64
@@ -48,6 +48,7 @@ class Writer:
         "_on_failure",
         "_on_stuck",
         "_open",
+        "_relief",
         "_task",
         "_transport",
         "_waiting",
@@ -78,6 +79,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self.blocked_since = 0.0
         self._waiting: deque[tuple[asyncio.Future[bool], Payload]] | None = None
+        self._relief: asyncio.Event | None = None
 
     @property
     def idle(self) -> bool:
@@ -110,9 +112,7 @@ class Writer:
         self.accepting = False
         self.refresh()
 
-    def offer(
-        self, payload: Payload, *, overflow: Overflow, scope: str | None = None, key: str | None = None
-    ) -> Offer:
+    def offer(self, payload: Payload, *, overflow: Overflow, scope: Scope = None, key: str | None = None) -> Offer:
         """Write at once, or queue, or do what the policy says; never waits."""
         if self._task is None:
             return Offer.ACCEPTED if self._write(payload) else Offer.DROPPED
@@ -156,6 +156,13 @@ class Writer:
             if timer is not None:
                 timer.cancel()
 
+    async def until_half_empty(self) -> None:
+        """Wait for the end of the overflow episode, if one is on, or of the writer."""
+        if self._open and self.queue.overflowing:
+            if self._relief is None:
+                self._relief = asyncio.Event()
+            await self._relief.wait()
+
     def stop(self) -> None:
         """Write nothing more, forget what waits, and send waiting callers away. May be called twice."""
         self._open = False
@@ -167,6 +174,7 @@ class Writer:
             if not place.done():
                 place.set_result(False)
         self.queue.discard()
+        self._relieve()
 
     async def join(self) -> None:
         """Wait until everything queued was written, or the writer was stopped. Cancelling it stops nothing."""
@@ -248,8 +256,14 @@ class Writer:
         episode = self.queue.release()
         if episode is not None:
             self._on_episode(episode)
+            self._relieve()
         self._admit_waiting()
         return self.queue.take()
+
+    def _relieve(self) -> None:
+        if self._relief is not None:
+            self._relief.set()
+            self._relief = None
 
     def _admit_waiting(self) -> None:
         while self._waiting:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from fastapi_rooms import Connection, Joined
 from fastapi_rooms.cluster.cluster import Cluster
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import SocketClosed, WaitTimeout, WebSocketSession, eventually
 
 from .model import Channel, Guest
@@ -47,8 +48,8 @@ class Process:
 
     @property
     def cluster(self) -> Cluster:
-        assert self.manager._clustered is not None
-        return self.manager._clustered.cluster
+        assert isinstance(self.manager._across, Clustered)
+        return self.manager._across.cluster
 
     async def steady(self, processes: Collection["Process"]) -> None:
         """Wait until it has noticed what happened to the engine, and knows the others."""

@@ -6,14 +6,27 @@ from typing import Any
 
 from fastapi import FastAPI, WebSocket
 
-from fastapi_rooms import BrokerUnavailable, Connection, History, Position, QueueLimits, RoomManager
+from fastapi_rooms import (
+    BrokerUnavailable,
+    Connection,
+    History,
+    Overflow,
+    Position,
+    QueueLimits,
+    RoomManager,
+    RoomPolicy,
+)
 from fastapi_rooms.brokers.url import broker_from_url
 
+from .engines import STARTS_WITHIN
 from .worker_app import TIMINGS
 
 KEPT = History(messages=1_000, seconds=120.0)
 
-QUEUE = QueueLimits(messages=128)
+KEPT_SHORT = History(messages=100, seconds=120.0)
+"""Of rooms whose name says "short"."""
+
+QUEUE = QueueLimits(messages=128, send_timeout=STARTS_WITHIN)
 """Less than somebody may have missed: others say more while that is sent."""
 
 WIDE = 4_000
@@ -26,7 +39,14 @@ class Rooms(RoomManager[Any, Any]):
     def __init__(self) -> None:
         timings = TIMINGS[os.environ["ROOMS_TIMINGS"]]
         broker = broker_from_url(os.environ["ROOMS_BROKER"], prefix=os.environ["ROOMS_PREFIX"], timings=timings)
-        super().__init__(broker=broker, history=KEPT, queue=QUEUE)
+        super().__init__(broker=broker, history=self.kept, queue=QUEUE)
+
+    def kept(self, room: str) -> History:
+        return KEPT_SHORT if "short" in room else KEPT
+
+    def room_policy(self, room: str) -> RoomPolicy | None:
+        named = [one for one in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST) if one.value in room]
+        return RoomPolicy(overflow=named[0]) if named else None
 
     def encode(self, message: str | bytes, position: Position) -> object:
         padding = "." * WIDE if position.room.startswith("wide") else ""
@@ -78,4 +98,10 @@ async def health() -> dict[str, Any]:
     """What the test waits for."""
     how = rooms.health()
     assert how is not None
-    return {"connected": how.connected, "outages": how.outages, "pid": os.getpid()}
+    dropped = rooms.statistics().total.dropped
+    return {
+        "connected": how.connected,
+        "outages": how.outages,
+        "pid": os.getpid(),
+        "dropped": dropped.oldest + dropped.newest,
+    }

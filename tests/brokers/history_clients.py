@@ -103,6 +103,7 @@ class Traveller:
         newest: The number that came last.
         sent_away: The close codes with which it was; `None`: the worker has died.
         worker: Where it is, or was last.
+        reads: Set while it reads what comes.
     """
 
     def __init__(
@@ -127,6 +128,8 @@ class Traveller:
         self._stay = stay
         self._away = away
         self._slow = slow
+        self.reads = asyncio.Event()
+        self.reads.set()
         self._news = asyncio.Condition()
 
     @property
@@ -154,7 +157,8 @@ class Traveller:
     async def travel(self) -> None:
         """Until this is cancelled."""
         while True:
-            self.worker = self._luck.choice([one for one in self._workers if one is not self.worker])
+            others = [one for one in self._workers if one is not self.worker]
+            self.worker = self._luck.choice(others or self._workers)
             since = "" if self.position is None else f"?since={self.position}"
             path = f"/{self.room}/hear{since}"
             try:
@@ -181,6 +185,7 @@ class Traveller:
 
     async def _hear(self, socket: Client) -> None:
         while not isinstance(text := await socket.receive(timeout=STARTS_WITHIN), Closed):
+            await self.reads.wait()
             message = json.loads(text)
             async with self._news:
                 if "number" in message:

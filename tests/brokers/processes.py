@@ -149,10 +149,12 @@ async def enter(process: Process, room: str, name: str) -> Person:
 
 
 @asynccontextmanager
-async def processes(count: int, *, url: str, prefix: str, quick: bool = False) -> AsyncIterator[list[Process]]:
+async def processes(
+    count: int, *, url: str, prefix: str, quick: bool = False, app: str = "worker_app"
+) -> AsyncIterator[list[Process]]:
     """So many workers that know each other; `quick`: with deadlines a tenth of the defaults."""
     timings = "quick" if quick else "steady"
-    started = [Process(url=url, prefix=prefix, timings=timings) for _ in range(count)]
+    started = [Process(url=url, prefix=prefix, timings=timings, app=app) for _ in range(count)]
     try:
         for one in started:
             await asyncio.to_thread(one.wait_started)

@@ -23,6 +23,7 @@ from fastapi_rooms import (
     RoomManager,
 )
 from fastapi_rooms.brokers import Broker
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.options import History
 from fastapi_rooms.position import Position
 from fastapi_rooms.testing import Client, WebSocketSession, eventually
@@ -227,8 +228,8 @@ async def test_resuming_many_reads_the_history_once(two: list[Process], monkeypa
     everything = await near.manager.past("red", last=10)
     reads = []
     async with far.page("red"):
-        cluster = far.manager._clustered
-        assert cluster is not None
+        cluster = far.manager._across
+        assert isinstance(cluster, Clustered)
         read = cluster._histories._read_one
 
         async def counted(room: str, *, after: int, most: int) -> Any:
@@ -350,8 +351,8 @@ async def test_a_room_that_was_left_for_a_while_is_forgotten(two: list[Process])
     near, _ = two
     async with near.page("red"):
         pass
-    clustered = near.manager._clustered
-    assert clustered is not None
+    clustered = near.manager._across
+    assert isinstance(clustered, Clustered)
     await eventually(lambda: not clustered._histories._rooms)
 
 

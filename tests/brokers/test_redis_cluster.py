@@ -14,6 +14,7 @@ from redis.exceptions import MovedError
 from fastapi_rooms import Publisher
 from fastapi_rooms.brokers.redis import RedisBroker
 from fastapi_rooms.brokers.redis_cluster import ClusterConnection
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
@@ -218,7 +219,9 @@ async def test_rooms_are_joined_again_after_a_slot_has_moved(cluster: RedisClust
     async with workers(2, lambda: Manager(cluster.broker(prefix="moved"))) as two:
         await reached(two)
         sockets = [await worker.join("ann", "red") for worker in two]
-        await asyncio.to_thread(move, cluster, two[0].manager._clustered.cluster.channels.room("red"))  # type: ignore[union-attr]
+        clustered = two[0].manager._across
+        assert isinstance(clustered, Clustered)
+        await asyncio.to_thread(move, cluster, clustered.cluster.channels.room("red"))
         for worker in two:
             await worker.manager.logged("lost", "restored", "continuity red")
         await reached(two)

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from fastapi_rooms import Connection, Limits, RoomManager
 from fastapi_rooms.brokers import Broker
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import Client, WebSocketSession
 
 from .engines import LONGER
@@ -80,8 +81,8 @@ class Worker:
 
     def hears_room(self, room: str) -> bool:
         """Whether it listens to the room's channel."""
-        assert self.manager._clustered is not None
-        cluster = self.manager._clustered.cluster
+        assert isinstance(self.manager._across, Clustered)
+        cluster = self.manager._across.cluster
         return cluster.subscriptions.hears(cluster.channels.room(room))
 
     async def __aenter__(self) -> "Worker":

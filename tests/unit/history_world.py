@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from fastapi_rooms.brokers.streams import Entry, Page, Place
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, seal
-from fastapi_rooms.errors import BrokerUnavailable
-from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.errors import BrokerUnavailable, ConnectionClosed, Disconnect, DisconnectReason
+from fastapi_rooms.fanout import Delivery, Exclude, Missed
 from fastapi_rooms.histories import Histories
 from fastapi_rooms.history_ports import Resumed
-from fastapi_rooms.options import History, Overflow
+from fastapi_rooms.options import History
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 from unit.fakes import SOON
@@ -32,6 +32,9 @@ class Member:
         heard: What it got, in order.
         gate: What is sent to it in a replay waits for this. `None`: for nothing.
         waits: Set when something waits.
+        link: Where histories look for its queue: here.
+        half_empty: While it is not set, its queue is full, and a policy drops what is live.
+        gone: Whether nothing can be sent to it any more.
     """
 
     def __init__(self, name: str, *, user_id: str | None = None) -> None:
@@ -40,11 +43,25 @@ class Member:
         self.heard: list[str] = []
         self.gate: asyncio.Event | None = None
         self.waits = asyncio.Event()
+        self.link = self
+        self.half_empty = asyncio.Event()
+        self.half_empty.set()
+        self.gone = False
+
+    def reads(self) -> None:
+        """What waits in a replay, and comes after it, is sent."""
+        assert self.gate is not None
+        self.gate.set()
+
+    async def until_half_empty(self) -> None:
+        await self.half_empty.wait()
 
     async def send(self, payload: Payload) -> None:
         if self.gate is not None:
             self.waits.set()
             await self.gate.wait()
+        if self.gone:
+            raise ConnectionClosed(connection_id=self.id, disconnect=Disconnect(DisconnectReason.CLIENT, 1006))
         self.heard.append(str(payload.data))
 
 
@@ -62,12 +79,13 @@ class World:
         reading: Set when a read has begun.
         members: Who is in the room here.
         lost: For each time that continuity was lost: who was closed.
+        closed: Who was closed alone, since it could not be brought up to date.
         fails: Deliveries that will raise.
         pauses: Whether a delivery lets others run, as one to a full queue does.
     """
 
-    def __init__(self, *, messages: int = 10) -> None:
-        self.history = History(messages=messages)
+    def __init__(self, *, messages: int = 10, on_join: int | Literal["keys"] = 0) -> None:
+        self.history = History(messages=messages, on_join=on_join)
         self.kept = messages
         self.epoch = "e"
         self.log: list[Entry] = []
@@ -78,6 +96,7 @@ class World:
         self.reading = asyncio.Event()
         self.members: dict[Member, None] = {}
         self.lost: list[list[Member]] = []
+        self.closed: list[Member] = []
         self.fails = 0
         self.pauses = False
         self.histories = Histories(self._read, self._deliver_here, self)
@@ -91,9 +110,15 @@ class World:
     def position(self, offset: int) -> str:
         return str(Position(ROOM, self.epoch, offset))
 
-    def say(self, *texts: str, exclude: tuple[str, ...] = (), exclude_users: tuple[str, ...] = ()) -> list[Live]:
+    def say(
+        self,
+        *texts: str,
+        exclude: tuple[str, ...] = (),
+        exclude_users: tuple[str, ...] = (),
+        key: str | None = None,
+    ) -> list[Live]:
         """Publish; what the process would get live."""
-        return [self._append(text, exclude, exclude_users) for text in texts]
+        return [self._append(text, exclude, exclude_users, key) for text in texts]
 
     def begin_anew(self, epoch: str) -> None:
         """The engine has lost everything."""
@@ -162,6 +187,11 @@ class World:
         for member in closed:
             self.leave(member)
 
+    def position_lost(self, connection: Connection[Any]) -> None:
+        member = cast("Member", connection)
+        self.closed.append(member)
+        self.leave(member)
+
     async def _read(self, room: str, *, after: int, most: int) -> Page:
         assert room == ROOM
         self.reads.append(after)
@@ -185,21 +215,27 @@ class World:
         exclude: Exclude,
         exclude_users: Collection[str],
         key: str | None,
-        overflow: Overflow | None = None,
+        missed: Missed | None = None,
     ) -> Delivery:
         assert (room, user) == (ROOM, None)
+        assert missed is not None
         if self.fails:
             self.fails -= 1
             raise RuntimeError("a hook of the user's")
         spared = set(cast("list[Any]", exclude))
         for member in tuple(self.members):
             if member not in spared and member.user_id not in exclude_users:
-                member.heard.append(str(payload.data))
+                if member.half_empty.is_set():
+                    member.heard.append(str(payload.data))
+                else:
+                    missed(_connection(member))
         if self.pauses:
             await asyncio.sleep(0)
         return Delivery()
 
-    def _append(self, text: str, exclude: tuple[str, ...], exclude_users: tuple[str, ...]) -> Live:
+    def _append(
+        self, text: str, exclude: tuple[str, ...], exclude_users: tuple[str, ...], key: str | None
+    ) -> Live:
         header = Header(
             kind=Kind.MESSAGE,
             process="p",
@@ -207,6 +243,7 @@ class World:
             room=ROOM,
             exclude=exclude,
             exclude_users=exclude_users,
+            key=key,
         )
         previous = self.last
         self.log.append(Entry(previous + 1, previous, seal(header, text.encode())))

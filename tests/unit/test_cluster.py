@@ -120,6 +120,12 @@ class Here:
     def answer(self, header: Header) -> bytes:
         return b"answer"
 
+    def presence_heard(self, header: Header, body: bytes) -> None:
+        self.said.append(f"{header.kind.value}: {body.decode()}")
+
+    def goodbye(self, process: str) -> None:
+        self.said.append(f"{process} is gone")
+
     def broker_lost(self, error: Exception) -> None:
         self.said.append("lost")
 

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from fastapi_rooms import ConfigurationError, MessageTooLarge, Overflow, QueueLimits, RoomManager, RoomPolicy
 from fastapi_rooms.brokers import BrokerTimings, MemoryBroker
 from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.envelope import Header, Kind, seal, unseal
 from fastapi_rooms.testing import WebSocketSession, eventually
 from unit.apps import Noting, client_of
@@ -168,7 +169,8 @@ async def test_a_control_that_does_not_come_back_is_done_here_all_the_same() -> 
     broker = MemoryBroker(timings=BrokerTimings(publish=SHORT * 5, linger=0.05, first_delay=0.01))
     manager = Noting(broker=broker)
     async with people(manager, "ann@red"):
-        cluster = manager._clustered.cluster  # type: ignore[union-attr]
+        assert isinstance(manager._across, Clustered)
+        cluster = manager._across.cluster
         received = cluster.received
 
         async def swallow(channel: str, data: bytes) -> None:

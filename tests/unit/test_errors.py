@@ -31,7 +31,7 @@ from fastapi_rooms.errors import (
 def test_every_exception_of_ours_is_a_rooms_error() -> None:
     exceptions = [value for value in vars(errors).values() if isinstance(value, type) and value is not RoomsError]
     ours = [one for one in exceptions if one.__module__ == errors.__name__ and issubclass(one, BaseException)]
-    assert len(ours) == 21
+    assert len(ours) == 23
     assert all(issubclass(one, RoomsError) for one in ours)
 
 

@@ -108,3 +108,12 @@ async def test_a_room_drops_its_own_messages_and_conflates_by_key(crowd: Crowd) 
 
 async def test_a_message_to_nobody_is_no_trouble() -> None:
     assert fan_out([], HELLO, overflow=Overflow.CLOSE) == (Delivery(), None)
+
+
+async def test_who_has_no_space_is_told_of_and_who_is_not_meant_is_not(crowd: Crowd) -> None:
+    for transport in crowd.transports[:3]:
+        transport.stall()
+    missed: list[Connection[object]] = []
+    for _ in range(3):
+        fan_out(crowd.all, HELLO, overflow=Overflow.DROP_NEWEST, exclude=crowd.all[2], missed=missed.append)
+    assert missed == crowd.all[:2]

@@ -29,6 +29,7 @@ class Stay:
     """
 
     def __init__(self, world: World, member: Member, since: Position | None) -> None:
+        self.on_join = world.history.on_join
         self.member = member
         self.since = since
         self.resumed: Resumed | None = None
@@ -44,12 +45,28 @@ class Stay:
         heard = [Position(ROOM, *_parsed(text)) for text in self.member.heard]
         resumed = self.resumed
         if resumed is None:
-            self._check_run(self.since, heard)
+            self._check_entry(heard)
             return
-        self._check_run(self.since, heard[: self.told_after])
+        before = heard[: self.told_after]
+        self._check_entry(before)
+        if resumed.recovered or (resumed.recovered is None and resumed.position is not None):
+            assert not before or before[-1] == resumed.position
         if resumed.recovered:
-            assert self.told_after == 0 or heard[self.told_after - 1] == resumed.position
+            self._check_run(self.since, before)
         self._check_run(resumed.position, heard[self.told_after :])
+
+    def _check_entry(self, heard: list[Position]) -> None:
+        """What was missed; or some of it, and then the last ones, to which more may have been added."""
+        start = next((number for number, one in enumerate(heard) if not self._follows(number, heard)), len(heard))
+        if not self.on_join:
+            assert start == len(heard)
+        self._check_run(None, heard[start:])
+
+    def _follows(self, number: int, heard: list[Position]) -> bool:
+        before = heard[number - 1] if number else self.since
+        if before is None:
+            return not self.on_join
+        return heard[number] == Position(ROOM, before.epoch, before.offset + 1)
 
     def _check_run(self, start: Position | None, heard: list[Position]) -> None:
         for before, one in zip([start, *heard], heard, strict=False):
@@ -65,13 +82,13 @@ class Stay:
 class HistoriesMachine(RuleBasedStateMachine):
     """One room of one process. Messages can be lost on their way to it, or late; the engine keeps a few."""
 
-    @initialize(before=st.integers(0, 6), pauses=st.booleans())
-    def begin(self, before: int, pauses: bool) -> None:
+    @initialize(before=st.integers(0, 6), pauses=st.booleans(), on_join=st.sampled_from([0, 2, MOST]))
+    def begin(self, before: int, pauses: bool, on_join: int) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(module, "_WAITING", MOST)
         self.patch.setattr(module, "_PAUSE", 0.0)
         self.runner = asyncio.Runner()
-        self.world = World(messages=MOST)
+        self.world = World(messages=MOST, on_join=on_join)
         self.world.pauses = pauses
         self.wire: deque[Live] = deque()
         self.seen: list[Live] = []
@@ -149,6 +166,25 @@ class HistoriesMachine(RuleBasedStateMachine):
         self._open_gates()
         self.runner.run(_turns(3))
 
+    @precondition(lambda self: self.stays)
+    @rule(which=st.integers(0, 5), count=st.integers(0, 6), turns=st.none() | st.integers(1, 5))
+    def a_queue_is_full_while_more_is_said(self, which: int, count: int, turns: int | None) -> None:
+        """With `turns` it is soon half empty again."""
+        member = self.stays[which % len(self.stays)].member
+        member.half_empty.clear()
+        self.publish(count)
+        self.runner.run(self._come(len(self.wire)))
+        if turns is not None:
+            member.half_empty.set()
+            self.runner.run(_turns(turns))
+
+    @precondition(lambda self: any(not stay.member.half_empty.is_set() for stay in self.stays))
+    @rule(which=st.integers(0, 5), turns=st.integers(0, 3))
+    def a_queue_is_half_empty_again(self, which: int, turns: int) -> None:
+        full = [stay.member for stay in self.stays if not stay.member.half_empty.is_set()]
+        full[which % len(full)].half_empty.set()
+        self.runner.run(_turns(turns))
+
     @rule(slow=st.booleans())
     def reads_are_slow(self, slow: bool) -> None:
         if slow and self.world.gate is None:
@@ -197,6 +233,10 @@ class HistoriesMachine(RuleBasedStateMachine):
             if stay.member.gate is not None:
                 stay.member.gate.set()
 
+    def _empty_queues(self) -> None:
+        for stay in (*self.stays, *self.over):
+            stay.member.half_empty.set()
+
     async def _come(self, count: int) -> None:
         for _ in range(min(count, len(self.wire))):
             live = self.wire.popleft()
@@ -218,6 +258,7 @@ class HistoriesMachine(RuleBasedStateMachine):
             self.world.gate.set()
             self.world.gate = None
         self._open_gates()
+        self._empty_queues()
         await self._come(len(self.wire))
         self.world.histories.restored()
         async with asyncio.timeout(SOON):

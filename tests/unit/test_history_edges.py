@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 
 from fastapi_rooms import History, RoomManager
 from fastapi_rooms.brokers import MemoryBroker
+from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import Client, eventually
 from unit.history_world import Member, World
 
@@ -45,8 +46,8 @@ async def test_a_history_function_that_raises_does_not_end_the_broker_connection
         client.websocket("/"),
     ):
         await eventually(lambda: manager.count_here("red") == 1)
-        clustered = manager._clustered
-        assert clustered is not None
+        clustered = manager._across
+        assert isinstance(clustered, Clustered)
         clustered.broker_lost(RuntimeError())
         bad = True
         clustered.broker_restored()

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastapi_rooms.brokers.streams import Entry, Page, Place
-from fastapi_rooms.line import Line, Past, Verdict
+from fastapi_rooms.line import Line, Past, Verdict, latest
 from fastapi_rooms.payload import Payload
 
 MOST = 5
 
 
-def past(offset: int, previous: int) -> Past:
-    return Past(offset, previous, Payload(str(offset)))
+def past(offset: int, previous: int, *, key: str | None = None) -> Past:
+    return Past(offset, previous, Payload(str(offset)), key=key)
 
 
 class LineMachine(RuleBasedStateMachine):
@@ -106,3 +106,28 @@ def test_a_page_of_another_epoch_is_not_looked_at() -> None:
     line.look_back(Page("f", 2, [Entry(1, 0, b""), Entry(2, 1, b"")]), [past(1, 0), past(2, 1)])
     assert not line.looked
     assert line.after(0) is None
+
+
+@given(st.lists(st.sampled_from([None, "a", "b", "c"])), st.integers(0, 8))
+def test_the_last_ones_are_so_many_or_one_of_each_key_in_their_order(keys: list[str | None], count: int) -> None:
+    line = Line("e", 0, most=20)
+    messages = [past(number + 1, number, key=key) for number, key in enumerate(keys)]
+    for one in messages:
+        line.add(one)
+    kept = messages[-20:]
+    assert latest(line.newest_first(), count) == kept[max(0, len(kept) - count) :]
+    of_keys = latest(line.newest_first(), "keys")
+    assert [one for one in kept if one in of_keys] == of_keys
+    assert {one.key: one for one in of_keys} == {one.key: one for one in kept if one.key is not None}
+
+
+def test_a_line_is_complete_when_it_is_full_or_has_looked_back() -> None:
+    line = Line("e", 0, most=2)
+    assert not line.complete
+    for offset in (1, 2):
+        line.add(past(offset, offset - 1))
+    assert line.complete
+    line.begin("e", 9)
+    assert not line.complete
+    line.look_back(Page("e", 9, []), [])
+    assert line.complete

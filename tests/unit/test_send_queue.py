@@ -3,7 +3,7 @@ import pytest
 from fastapi_rooms.errors import MessageTooLarge
 from fastapi_rooms.options import CONTROL_BYTES, CONTROL_MESSAGES, Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.send_queue import Dropped, Offer, SendQueue, check_size
+from fastapi_rooms.send_queue import KEPT, Dropped, Offer, SendQueue, check_size
 
 
 def queue_of(*texts: str, messages: int | None = 3, size: int | None = None) -> SendQueue:
@@ -330,3 +330,13 @@ def test_a_smaller_message_replaces_a_larger_one_whatever_the_server_holds() -> 
     held = 7
     assert offer(queue, "bb", Overflow.CONFLATE, key="k") is Offer.ACCEPTED
     assert queue.conflated == 1
+
+
+def test_what_is_kept_is_evicted_by_nobody_and_dropped_where_there_is_no_space() -> None:
+    queue = queue_of()
+    for text in "abc":
+        assert queue.offer(Payload(text), overflow=Overflow.DROP_NEWEST, now=0.0, scope=KEPT) is Offer.ACCEPTED
+    assert queue.offer(Payload("d"), overflow=Overflow.DROP_NEWEST, now=0.0, scope=KEPT) is Offer.DROPPED
+    for scope in (None, "red"):
+        assert offer(queue, "e", Overflow.DROP_OLDEST, scope=scope) is Offer.DROPPED
+    assert (queue.overflowing, drained(queue), queue.overflowing) == (True, ["a", "b", "c"], False)

@@ -391,3 +391,32 @@ async def test_waiting_for_the_writer_can_be_cancelled_and_stops_nothing(make: M
     writer.server.resume()
     await writer.join()
     assert writer.server.taken == ["a"]
+
+
+async def test_who_waits_for_a_half_empty_queue_waits_for_the_end_of_the_episode(make: Make) -> None:
+    writer = make(QueueLimits(messages=4))
+    await writer.until_half_empty()  # there is no episode
+    writer.server.stall()
+    for text in "abcde":
+        writer.give(text, Overflow.DROP_NEWEST)
+    waiting = [asyncio.create_task(writer.until_half_empty()) for _ in range(2)]
+    await turns()
+    for done in (False, True):
+        assert [one.done() for one in waiting] == [False, False]
+        writer.server.take_one()
+        await turns()
+        assert [one.done() for one in waiting] == [done, done]
+    await writer.until_half_empty()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_nobody_waits_for_the_queue_of_a_writer_that_was_stopped(make: Make, late: bool) -> None:
+    writer = make(QueueLimits(messages=1))
+    writer.server.stall()
+    for text in "ab":
+        writer.give(text, Overflow.DROP_NEWEST)
+    waiting = None if late else asyncio.create_task(writer.until_half_empty())
+    await turns()
+    writer.stop()
+    async with asyncio.timeout(SOON):
+        await (writer.until_half_empty() if waiting is None else waiting)

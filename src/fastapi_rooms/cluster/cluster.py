@@ -7,11 +7,12 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.brokers.streams import OVERHEAD, Append, Appended, Page, Place, StreamConnection, split_place
 from fastapi_rooms.channels import Channels
+from fastapi_rooms.cluster.local import Local
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.peers import MOST_QUESTIONS, SILENT_FOR, Peers, Question
 from fastapi_rooms.cluster.subscriptions import Subscriptions
@@ -27,41 +28,8 @@ _REMEMBERED: Final = 10_000
 """Messages that were delivered here without the broker, whose echo may still come."""
 
 
-class Local(Protocol):
-    """What a cluster asks of the manager in this process. None of it may raise."""
-
-    def occupied(self, channel: str) -> bool:
-        """Whether somebody here needs the channel."""
-        ...
-
-    async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
-        """Do here what it asks for: a message, or control.
-
-        Args:
-            header: What it says.
-            body: The message.
-            place: Where it is in the room's history; `None`: it is in none.
-
-        Raises:
-            ForeignMessage: It makes no sense.
-        """
-        ...
-
-    def forget(self, channel: str) -> bool:
-        """The channel has lingered: whether nobody here needs it, so that it is left."""
-        ...
-
-    def answer(self, header: Header) -> bytes:
-        """What this process says to a question."""
-        ...
-
-    def broker_lost(self, error: Exception) -> None:
-        """The broker is out of reach."""
-        ...
-
-    def broker_restored(self) -> None:
-        """It is back, or there for the first time."""
-        ...
+_TO_ONE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL})
+_PRESENCE: Final = _TO_ONE | {Kind.PRESENCE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +100,7 @@ class Cluster:
     async def stop(self) -> None:
         """Say goodbye, if anybody can hear it, and let go of the broker."""
         if self.supervisor.connected:
-            try:
-                await self._publish(self.channels.everyone, self.header(Kind.BYE))
-            except BrokerUnavailable as error:
-                logger.debug("nobody heard that this process ends: %r", error)
+            await self.post(self.header(Kind.BYE))
         self.subscriptions.stop()
         if self._running is not None:
             self._running.cancel()
@@ -225,6 +190,13 @@ class Cluster:
                 version=version,
             )
         )
+
+    async def post(self, header: Header, body: bytes = b"") -> None:
+        """Tell other processes what they can do without, should it not reach them."""
+        try:
+            await self.outbox.publish(self._channel_of(header), self._seal(header, body))
+        except (BrokerUnavailable, MessageTooLarge) as error:
+            logger.debug("%s was not said: %s", header.kind.value, error)
 
     async def read(self, room: str, *, after: int, most: int) -> Page:
         """What is kept of a room; see `StreamConnection.read`.
@@ -321,12 +293,13 @@ class Cluster:
             raise ForeignMessage
         ours = header.process == self.process
         if header.kind is Kind.ALIVE:
-            if not ours:
-                self._met(header)
-            elif header.number in self._probes:
-                self._probes[header.number].set()
+            self._lives(header)
         elif header.kind is Kind.BYE:
             self.peers.left(header.process)
+            self._local.goodbye(header.process)
+        elif header.kind in _PRESENCE:
+            if not ours:
+                self._local.presence_heard(header, body)
         elif header.kind is Kind.ASK:
             if not ours:
                 self._tasks.spawn(self._answer(header), name="answer")
@@ -341,11 +314,7 @@ class Cluster:
 
     async def _answer(self, question: Header) -> None:
         header = self.header(Kind.ANSWER, question=question.number, user=question.process)
-        try:
-            channel = self.channels.process(question.process)
-            await self.outbox.publish(channel, self._seal(header, self._local.answer(question)))
-        except (BrokerUnavailable, MessageTooLarge) as error:
-            logger.debug("a question was not answered: %s", error)
+        await self.post(header, self._local.answer(question))
 
     def _is_echo(self, number: int) -> bool:
         """Whether a message of ours was delivered here already; if not, it is now."""
@@ -361,16 +330,13 @@ class Cluster:
         if len(self._delivered) > _REMEMBERED:
             self._delivered.popitem(last=False)
 
-    def _met(self, header: Header) -> None:
-        if self.peers.saw(header.process):
-            self._tasks.spawn(self._introduce(), name="introduction")
-
-    async def _introduce(self) -> None:
-        """A process has just appeared: it should not have to wait for our next probe to know us."""
-        try:
-            await self._publish(self.channels.everyone, self.header(Kind.ALIVE))
-        except BrokerUnavailable as error:
-            logger.debug("a new process was not greeted: %s", error)
+    def _lives(self, header: Header) -> None:
+        if header.process == self.process:
+            if header.number in self._probes:
+                self._probes[header.number].set()
+        elif self.peers.saw(header.process):
+            # It should not have to wait for our next probe to know us.
+            self._tasks.spawn(self.post(self.header(Kind.ALIVE)), name="introduction")
 
     async def _publish(self, channel: str, header: Header) -> None:
         await self.outbox.publish(channel, self._seal(header))
@@ -383,9 +349,9 @@ class Cluster:
         return data
 
     def _channel_of(self, header: Header) -> str:
-        if header.kind is Kind.ANSWER:
+        if header.kind is Kind.ANSWER or (header.kind in _TO_ONE and header.user is not None):
             return self.channels.process(header.user or "")
-        if header.kind in (Kind.ALIVE, Kind.BYE, Kind.ASK):
+        if header.kind in (Kind.ALIVE, Kind.BYE, Kind.ASK, Kind.PRESENCE_ASK):
             return self.channels.everyone
         if header.room is not None:
             return self.channels.room(header.room)

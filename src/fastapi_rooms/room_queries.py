@@ -1,0 +1,80 @@
+"""What a room manager can be asked: who is where, what was said, how the broker is."""
+
+from typing import Generic
+
+from fastapi_rooms.across import Across
+from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.history_ports import Remembered
+from fastapi_rooms.hooks import UserT
+from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.position import Position
+from fastapi_rooms.presence import PresenceView
+from fastapi_rooms.room import Count, Member, Members
+
+
+class RoomQueries(Generic[UserT]):
+    """The part of `RoomManager` that changes nothing."""
+
+    _host: ManagerHost[UserT]
+    _across: Across
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The names of the rooms that have a member here."""
+        return tuple(self._host.registry.rooms)
+
+    def members_here(self, room: str) -> tuple[Connection[UserT], ...]:
+        """A snapshot of a room's members in this process, in the order of joining."""
+        return self._host.registry.in_room(room)
+
+    def count_here(self, room: str) -> int:
+        """How many members a room has in this process; O(1)."""
+        return self._host.registry.count_in_room(room)
+
+    async def members(self, room: str) -> Members:
+        """See `Room.members`."""
+        here = [Member(connection_id=one.id, user_id=one.user_id) for one in self.members_here(room)]
+        others, missing = await self._across.members(room)
+        members = Members([*here, *(Member(connection_id=one, user_id=user) for one, user in others)])
+        members.missing = missing
+        return members
+
+    async def count(self, room: str) -> Count:
+        """See `Room.count`."""
+        others, missing = await self._across.count(room)
+        count = Count(self.count_here(room) + others)
+        count.missing = missing
+        return count
+
+    async def position(self, room: str) -> Position:
+        """Where a room with a history is now: what is published later comes after it.
+
+        Raises:
+            BrokerUnavailable: The broker is out of reach.
+            ConfigurationError: The room has no history.
+        """
+        return await self._across.position(room)
+
+    async def past(self, room: str, *, last: int) -> list[Remembered]:
+        """The last messages of a room with a history, oldest first; see `position`."""
+        return await self._across.past(room, last=last)
+
+    async def who(self, room: str) -> PresenceView:
+        """Who is present in a room, everywhere.
+
+        At once where this process has a member of it for a while; else other processes have
+        `BrokerTimings.answer` seconds to say who is there.
+
+        Raises:
+            NoPresence: The room has none.
+        """
+        return await self._across.presence(room)
+
+    def health(self) -> BrokerHealth | None:
+        """How the broker is; `None` where there is none.
+
+        Raises:
+            ConfigurationError: There is one, and `lifespan` does not run.
+        """
+        return self._across.health()
