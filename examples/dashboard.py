@@ -2,17 +2,16 @@
 
 Run it from the checkout with `uvicorn examples.dashboard:app`, then open http://127.0.0.1:8000.
 
-The producer starts with the first viewer and stops after the last. A viewer that cannot keep up gets the newest
-figures when it is ready, not the old ones one by one: `Overflow.CONFLATE` with one key. Of the processes that
-share a ROOMS_BROKER (such as redis://127.0.0.1:6379), the one with the first viewer tells all viewers.
+The producer starts with the first viewer and stops after the last. The last minute of figures is the room's
+history, so whoever comes gets it at once. Of the processes that share a ROOMS_BROKER (such as
+redis://127.0.0.1:6379), the one with the first viewer tells all viewers.
 """
 
 import asyncio
 import os
 import time
-from collections import deque
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import psutil
 from fastapi import FastAPI, WebSocket
@@ -20,13 +19,14 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from fastapi_rooms import Connection, Limits, Overflow, RoomManager
+from fastapi_rooms import BrokerUnavailable, History, Limits, RoomManager
 from fastapi_rooms.brokers.url import broker_from_url
 
 PAGES = Path(__file__).with_name("static")
 BROKER = os.environ.get("ROOMS_BROKER")
 ROOM = "viewers"
 INTERVAL = 1.0
+MINUTE = 60
 
 
 class Figures(BaseModel):
@@ -52,13 +52,13 @@ class Machine:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._before, self._counted = time.monotonic() - INTERVAL, psutil.net_io_counters()
+        self.read_at, self._counted = time.monotonic() - INTERVAL, psutil.net_io_counters()
         self.read(viewers=0, lag=0)  # the first reading of a rate has nothing to compare with
 
     def read(self, *, viewers: int, lag: float) -> Figures:
         now, traffic, memory = time.monotonic(), psutil.net_io_counters(), psutil.virtual_memory()
-        seconds, counted = now - self._before, self._counted
-        self._before, self._counted = now, traffic
+        seconds, counted = now - self.read_at, self._counted
+        self.read_at, self._counted = now, traffic
         return Figures(
             at=time.time(),
             cores=psutil.cpu_percent(percpu=True),
@@ -76,39 +76,36 @@ class Machine:
 
 
 class Dashboard(RoomManager):
+    machine = Machine()
     producer: asyncio.Task[None] | None = None
-    figures: ClassVar[deque[Figures]] = deque(maxlen=60)
 
-    async def on_active(self) -> None:
-        self.figures.clear()
+    async def on_room_active(self, room: str) -> None:
         self.producer = asyncio.create_task(self.produce())
 
-    async def on_idle(self) -> None:
+    async def on_room_idle(self, room: str) -> None:
         if self.producer:
             self.producer.cancel()
             await asyncio.wait([self.producer])
             self.producer = None
 
-    async def on_connect(self, connection: Connection) -> None:
-        await connection.send({"type": "history", "figures": list(self.figures)})
-
     async def produce(self) -> None:
-        machine = Machine()
         while True:
-            due = time.monotonic() + INTERVAL
-            await asyncio.sleep(INTERVAL)
-            lag = max(0.0, time.monotonic() - due) * 1000
+            due = max(time.monotonic(), self.machine.read_at + INTERVAL)  # at once, if nobody looked for a while
+            await asyncio.sleep(due - time.monotonic())
+            lag = (time.monotonic() - due) * 1000
             viewers = await self.members(ROOM)
-            figures = machine.read(viewers=len(viewers), lag=lag)
-            self.figures.append(figures)
             first = min((viewer.connection_id for viewer in viewers), default=None)
+            figures = self.machine.read(viewers=len(viewers), lag=lag)
             if any(connection.id == first for connection in self.members_here(ROOM)):
-                await self.broadcast(figures, room=ROOM, key="figures")
+                try:
+                    await self.broadcast(figures, room=ROOM)
+                except BrokerUnavailable:  # nobody knows of viewers elsewhere: each process tells its own
+                    await self.broadcast_here(figures, room=ROOM)
 
 
 dashboard = Dashboard(
-    overflow=Overflow.CONFLATE,
     limits=Limits(connections=500, message_bytes=256),
+    history=History(messages=MINUTE, seconds=MINUTE, on_join=MINUTE),
     broker=broker_from_url(BROKER, prefix="dashboard") if BROKER else None,
 )
 app = FastAPI(title="Dashboard", lifespan=dashboard.lifespan)

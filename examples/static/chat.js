@@ -10,8 +10,11 @@ const KEPT = 300; // messages
 // The name outlives the page, the token does not: after a restart of the server the page signs in again by itself.
 let name = sessionStorage.getItem("name");
 let token = null;
-let people = null;
-let last = null;
+
+// The page knows where it is in the room's history, and says so when it comes back: then it gets what was said meanwhile.
+let position = null;
+let waiting = []; // what comes until the server has said, in its welcome, whether that is all; then null
+let hasBeenHere = false;
 
 async function signIn() {
   const answer = await fetch("token", {
@@ -23,7 +26,7 @@ async function signIn() {
   return (await answer.json()).token;
 }
 
-const live = new Live(room, {
+const live = new Live(() => (position ? `${room}?since=${position}` : room), {
   greeted: true,
   protocols: async () => ["access_token", (token ??= await signIn())],
   closed(code) {
@@ -43,10 +46,15 @@ function element(tag, className, text = "") {
 }
 
 function time(at) {
-  const made = element("time", "", new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  made.dateTime = new Date(at * 1000).toISOString();
+  const date = new Date(at * 1000);
+  const day = date.toDateString() === new Date().toDateString() ? {} : { weekday: "short" };
+  const made = element("time", "", date.toLocaleTimeString([], { ...day, hour: "2-digit", minute: "2-digit" }));
+  made.dateTime = date.toISOString();
   return made;
 }
+
+let last = { at: 0 }; // what was said last
+let grouped = false; // whether what the same person says next goes with it
 
 function append(item) {
   const log = $("log");
@@ -60,37 +68,54 @@ function notice(text, at = Date.now() / 1000) {
   const item = element("li", "notice");
   item.append(element("span", "", text), time(at));
   append(item);
-  last = null;
+  grouped = false;
 }
 
 function say({ from, text, at }) {
-  const first = !last || last.from !== from || at - last.at > 300;
+  const first = !grouped || last.from !== from || at - last.at > 300;
   const item = element("li", `said${from === name ? " mine" : ""}${first ? " first" : ""}`);
   const who = element("div", first ? "who" : "unseen");
   who.append(element("span", "", from), time(at));
   item.append(who, element("p", "text", text));
   append(item);
   last = { from, at };
+  grouped = true;
 }
 
-// Who is here. The server sends the whole list; who came and who went is the difference to the list before.
+// Who is here. A welcome has everybody, with all their tabs; after that comes what has changed.
 
-function showPeople({ names, at }) {
-  if (people === null) notice(`You are in the ${room}`, at);
-  else {
-    for (const other of names) if (!people.includes(other)) notice(`${other} came in`, at);
-    for (const other of people) if (!names.includes(other)) notice(`${other} left`, at);
+let people = new Map();
+let version = 0;
+let listed = true; // false: there are too many to name
+
+const typedAt = (tabs = []) => Math.max(0, ...tabs.map(({ metadata }) => metadata.typing ?? 0));
+
+function change(diff) {
+  if (diff.version <= version) return;
+  for (const [other, tabs] of Object.entries({ ...diff.joins, ...diff.updates })) {
+    if (listed && !people.has(other)) notice(`${other} came in`);
+    if (typedAt(tabs) > typedAt(people.get(other))) isTyping(other);
+    if (!typedAt(tabs)) stopsTyping(other);
+    people.set(other, tabs);
   }
-  people = names;
-  $("count").textContent = names.length;
+  for (const other of Object.keys(diff.leaves)) {
+    if (people.delete(other)) notice(`${other} left`);
+    stopsTyping(other);
+  }
+  if (!diff.listed) people.clear();
+  showPeople(diff);
+}
+
+function showPeople(news) {
+  ({ version, listed } = news);
+  $("count").textContent = news.count;
   $("people").replaceChildren(
-    ...names.map((other) => {
+    ...[...people.keys()].sort((a, b) => a.localeCompare(b)).map((other) => {
       const item = element("li", "", other);
       if (other === name) item.append(element("span", "you", "you"));
       return item;
     }),
   );
-  for (const other of typing.keys()) if (!names.includes(other)) stopsTyping(other);
 }
 
 const typing = new Map();
@@ -101,7 +126,7 @@ function showTyping() {
   $("typing").textContent = names.length ? `${subject} typing…` : "";
 }
 
-function isTyping({ from }) {
+function isTyping(from) {
   if (from === name) return;
   clearTimeout(typing.get(from));
   typing.set(from, setTimeout(() => stopsTyping(from), TYPING_LASTS));
@@ -114,19 +139,38 @@ function stopsTyping(from) {
   showTyping();
 }
 
+function welcome({ recovered, reason, position: here, present }) {
+  const [came, seen] = [waiting, last.at];
+  waiting = null;
+  if (recovered === false && reason !== "unavailable") notice("Some messages may be missing here");
+  if (here) position = here; // and each message that came after it moves it on
+  people = new Map(Object.entries(present.users));
+  showPeople(present);
+  for (const message of came) if (recovered || message.type !== "say" || message.at > seen) receive[message.type]?.(message);
+  if (!hasBeenHere) notice(`You are in the ${room}`);
+  else if (recovered) notice("Connected again, nothing is missing");
+  hasBeenHere = true;
+  requestAnimationFrame(() => ($("log").ariaLive = "polite")); // nobody wants all that was said before read out
+}
+
 const receive = {
-  people: showPeople,
-  typing: isTyping,
+  welcome,
+  presence: ({ diff }) => change(diff),
   say(message) {
+    position = message.position;
     stopsTyping(message.from);
     say(message);
   },
-  refused: ({ reason }) => ($("problem").textContent = `Not sent: ${reason}`),
+  refused({ reason, text }) {
+    $("problem").textContent = `Not sent: ${reason}`;
+    $("text").value ||= text ?? "";
+  },
 };
 
 live.addEventListener("message", ({ detail }) => {
   const message = JSON.parse(detail);
-  receive[message.type]?.(message);
+  if (waiting && message.type !== "welcome") waiting.push(message);
+  else receive[message.type]?.(message);
 });
 
 let wasLive = false;
@@ -134,8 +178,8 @@ live.addEventListener("state", ({ detail }) => {
   const isLive = detail === "live";
   $("send").disabled = !isLive;
   $("room").toggleAttribute("data-stale", !isLive);
-  if (wasLive && !isLive && detail !== "idle") notice("Connection lost. What is said meanwhile will not be shown here");
-  if (!isLive) people = null;
+  if (wasLive && !isLive && detail !== "idle") notice("Connection lost");
+  if (!isLive) waiting = [];
   wasLive = isLive;
 });
 

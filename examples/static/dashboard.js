@@ -5,9 +5,12 @@ const SPAN = 60;
 const $ = (id) => document.getElementById(id);
 const live = new Live("ws", { greeted: true, silence: 8_000 });
 
+const NOTHING = { cores: [] }; // of a second in which nobody looked
+
 let past = [];
-let answers = [];
+let answers = []; // measured by this page, so null for what was before it came
 let lastAnswer = null;
+let drawing = 0;
 
 const average = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const percent = (value) => `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} %`;
@@ -49,7 +52,6 @@ function draw() {
   $("received").textContent = rate(latest.received);
   $("sent").textContent = rate(latest.sent);
 
-  if (lastAnswer !== null) show("answer", null, milliseconds(lastAnswer));
   const lags = past.map(({ lag }) => lag);
   $("answer-chart").draw([{ name: "answer", values: answers }, { name: "loop", values: lags }], { least: 5, format: milliseconds });
   $("lag").textContent = milliseconds(latest.lag);
@@ -64,30 +66,38 @@ function draw() {
   $("clock").textContent = new Date(latest.at * 1000).toLocaleTimeString();
 }
 
+// The last minute comes at once, and is drawn once; whether it is the first of this page, or after a reconnect.
+
 const receive = {
-  history({ figures }) {
-    past = figures;
-    answers = figures.map(() => null); // measured by this page, so not before it came
-  },
   figures(figures) {
-    past.push(figures);
-    answers.push(lastAnswer);
-    if (past.length > SPAN) [history, answers] = [past.slice(-SPAN), answers.slice(-SPAN)];
-    live.send(JSON.stringify({ type: "ping", sent: performance.now() }));
+    const before = past.at(-1)?.at ?? figures.at;
+    for (let at = before + 1.5; at < figures.at; at++) add(NOTHING);
+    add(figures);
+    clearTimeout(drawing);
+    drawing = setTimeout(() => {
+      draw();
+      live.send(JSON.stringify({ type: "ping", sent: performance.now() }));
+    });
   },
   ping({ sent }) {
     lastAnswer = performance.now() - sent;
+    show("answer", null, milliseconds(lastAnswer));
   },
 };
+
+function add(figures) {
+  past = [...past, figures].slice(-SPAN);
+  answers = [...answers, lastAnswer].slice(-SPAN);
+}
 
 live.addEventListener("message", ({ detail }) => {
   const message = JSON.parse(detail);
   receive[message.type]?.(message);
-  if (message.type !== "ping") draw();
 });
 
 live.addEventListener("state", ({ detail }) => {
   $("content").toggleAttribute("data-stale", detail !== "live" && past.length > 0);
+  if (detail === "live") [past, answers, lastAnswer] = [[], [], null];
 });
 
 document.querySelector("live-state").watch(live);

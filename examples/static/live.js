@@ -47,7 +47,7 @@ export class Live extends EventTarget {
   #attempt = 0;
 
   /**
-   * @param {string} url relative to the page
+   * @param {string | (() => string)} url relative to the page; a function is asked before each attempt
    * @param {object} [options]
    * @param {() => Promise<string[]>} [options.protocols] asked before each attempt: a token may travel here
    * @param {boolean} [options.greeted] whether the server speaks first; only then the state is "live"
@@ -99,7 +99,7 @@ export class Live extends EventTarget {
       return;
     }
     if (attempt !== this.#attempt) return;
-    const url = new URL(this.#url, location.href);
+    const url = new URL(typeof this.#url === "function" ? this.#url() : this.#url, location.href);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url, protocols ?? []);
     socket.binaryType = "arraybuffer";

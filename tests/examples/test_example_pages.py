@@ -1,5 +1,6 @@
 """The examples in a real browser: two pages at once, a restart of the server, a phone, dark and light."""
 
+import itertools
 import os
 import re
 import shutil
@@ -22,6 +23,10 @@ from stalled_client import StalledClient, sign_in
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from brokers.engines import running
+from brokers.redis_engine import RedisEngine
+from fastapi_rooms.private_engine import private_redis
+
 CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = [
     "--headless",
@@ -34,6 +39,9 @@ ARGUMENTS = [
 PHONE = ViewportSize(width=390, height=844)
 DESKTOP = ViewportSize(width=1440, height=900)
 BACK_WITHIN = 20_000
+GRACE = {"ROOMS_GRACE": "1"}
+SECRET = "a secret of 32 characters or more, for tests"
+ROOMS = (f"room-{number}" for number in itertools.count())
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here; ROOMS_CHROMIUM may name one"
@@ -42,9 +50,15 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
-    with GalleryProcess(tmp_path_factory.mktemp("elsewhere")) as process:
+    with GalleryProcess(tmp_path_factory.mktemp("elsewhere"), environment=GRACE) as process:
         yield process
     assert "Traceback" not in process.log, process.log
+
+
+@pytest.fixture
+def room() -> str:
+    """Another one for each test, since rooms remember."""
+    return next(ROOMS)
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +139,13 @@ def notice(page: Page, text: str) -> None:
     expect(found.locator("time")).to_have_text(re.compile(r"\d\d:\d\d"))
 
 
-def test_what_is_said_on_one_page_appears_on_the_other_as_text_and_nothing_else(pages: Pages) -> None:
-    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+def log(page: Page, *texts: str) -> None:
+    """All that was said, in order."""
+    expect(page.locator("#log .text")).to_have_text(list(texts))
+
+
+def test_what_is_said_on_one_page_appears_on_the_other_as_text_and_nothing_else(pages: Pages, room: str) -> None:
+    ada, grace = pages.enter(room, "Ada"), pages.enter(room, "Grace")
     say(ada, "<b onclick='alert(1)'>hello</b>")
     has_heard(grace, "<b onclick='alert(1)'>hello</b>")
     expect(grace.locator("#log .who").last).to_contain_text("Ada")
@@ -135,37 +154,140 @@ def test_what_is_said_on_one_page_appears_on_the_other_as_text_and_nothing_else(
     has_heard(ada, "hello back")
 
 
-def test_the_list_of_people_and_the_notices_follow_who_comes_and_goes(pages: Pages) -> None:
-    ada = pages.enter("lobby", "Ada")
+def test_the_list_of_people_and_the_notices_follow_who_comes_and_goes(pages: Pages, room: str) -> None:
+    ada = pages.enter(room, "Ada")
     people(ada, "Ada")
-    grace = pages.enter("lobby", "Grace")
+    expect(ada.locator("#people .you")).to_have_count(1)
+    grace = pages.enter(room, "Grace")
     people(ada, "Ada", "Grace")
     people(grace, "Ada", "Grace")
+    expect(ada.locator("#count")).to_have_text("2")
     notice(ada, "Grace came in")
     grace.close()
     people(ada, "Ada")
+    expect(ada.locator("#count")).to_have_text("1")
     notice(ada, "Grace left")
 
 
-def test_two_tabs_of_one_user_are_one_person(pages: Pages) -> None:
-    grace = pages.enter("lobby", "Grace")
-    first, second = pages.enter("lobby", "Ada"), pages.enter("lobby", "Ada")
+def test_two_tabs_of_one_user_are_one_person_until_both_are_gone(pages: Pages, room: str) -> None:
+    grace = pages.enter(room, "Grace")
+    first, second = pages.enter(room, "Ada"), pages.enter(room, "Ada")
     people(second, "Ada", "Grace")
     people(grace, "Ada", "Grace")
+    expect(grace.locator("#count")).to_have_text("2")
     second.close()
     say(first, "one tab less")
     has_heard(grace, "one tab less")
     people(grace, "Ada", "Grace")
     expect(grace.locator("#log .notice", has_text="Ada left")).to_have_count(0)
+    first.close()
+    people(grace, "Grace")
+    notice(grace, "Ada left")
 
 
-def test_others_see_who_is_typing_until_the_message_is_there(pages: Pages) -> None:
-    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+def test_others_see_who_is_typing_until_the_message_is_there(pages: Pages, room: str) -> None:
+    ada, grace = pages.enter(room, "Ada"), pages.enter(room, "Grace")
     ada.get_by_label("Message", exact=True).press_sequentially("hm")
     expect(grace.locator("#typing")).to_have_text("Ada is typing…")
     expect(ada.locator("#typing")).to_have_text("")
     say(ada, "hm.")
-    expect(grace.locator("#typing")).to_have_text("")
+    expect(grace.locator("#typing")).to_have_text("", timeout=2_000)  # before the notice would go by itself
+
+
+def test_who_comes_in_sees_what_was_said_before_and_then_that_they_are_in(pages: Pages, room: str) -> None:
+    ada = pages.enter(room, "Ada")
+    for text in ("one", "two", "three"):
+        say(ada, text)
+    log(ada, "one", "two", "three")
+    grace = pages.enter(room, "Grace")
+    log(grace, "one", "two", "three")
+    expect(grace.locator("#log > li").last).to_contain_text(f"You are in the {room}")
+    grace.reload()
+    is_live(grace)
+    log(grace, "one", "two", "three")
+
+
+def test_a_page_that_was_offline_gets_what_was_said_meanwhile_and_says_so(
+    pages: Pages, browser: Browser, gallery: GalleryProcess, room: str
+) -> None:
+    grace = pages.enter(room, "Grace")
+    context = browser.new_context()
+    ada = Pages(context, gallery.url).enter(room, "Ada")  # a browser logs refused connections as errors
+    say(grace, "before")
+    has_heard(ada, "before")
+    context.set_offline(True)
+    expect(ada.locator("live-state")).to_have_attribute("data-state", "offline")
+    for text in ("meanwhile", "and again"):
+        say(grace, text)
+    log(grace, "before", "meanwhile", "and again")
+    context.set_offline(False)
+    is_live(ada, timeout=BACK_WITHIN)
+    notice(ada, "Connected again, nothing is missing")
+    say(ada, "after")
+    for page in (ada, grace):
+        log(page, "before", "meanwhile", "and again", "after")
+    people(ada, "Ada", "Grace")
+    context.close()
+
+
+def test_with_a_broker_a_page_misses_nothing_of_what_is_said_while_its_server_is_away(
+    browser: Browser, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    with private_redis() as url:
+        environment = GRACE | {"ROOMS_BROKER": url, "ROOMS_SECRET": SECRET}
+        with (
+            GalleryProcess(tmp_path, environment=environment) as one,
+            GalleryProcess(tmp_path, environment=environment) as other,
+        ):
+            ada = Pages(context, one.url).enter("lobby", "Ada")
+            grace = Pages(context, other.url).enter("lobby", "Grace")
+            people(ada, "Ada", "Grace")
+            say(ada, "before")
+            has_heard(grace, "before")
+            one.stop()
+            expect(ada.locator("live-state")).not_to_have_attribute("data-state", "live")
+            people(grace, "Grace")
+            for text in ("meanwhile", "and again"):
+                say(grace, text)
+                has_heard(grace, text)
+            one.start()
+            is_live(ada, timeout=BACK_WITHIN)
+            notice(ada, "Connected again, nothing is missing")
+            say(grace, "after")
+            for page in (ada, grace):
+                log(page, "before", "meanwhile", "and again", "after")
+                people(page, "Ada", "Grace")
+        assert "Traceback" not in one.log + other.log, one.log + other.log
+    context.close()
+
+
+def test_what_cannot_be_said_while_the_broker_is_away_is_written_still_and_can_be_said_when_it_is_back(
+    browser: Browser, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    with (
+        running(RedisEngine()) as engine,
+        GalleryProcess(tmp_path, environment={"ROOMS_BROKER": engine.url}) as gallery,
+    ):
+        pages = Pages(context, gallery.url)
+        ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+        say(ada, "before")
+        has_heard(grace, "before")
+        engine.kill()
+        say(ada, "kept")
+        expect(ada.locator("#problem")).to_contain_text("Not sent")
+        expect(ada.get_by_label("Message", exact=True)).to_have_value("kept")
+        engine.start()
+        for page in (ada, grace):  # a Redis that wrote nothing down has forgotten it all
+            expect(page.locator("#log .notice", has_text="Some messages may be missing")).to_have_count(
+                1, timeout=BACK_WITHIN
+            )
+        people(ada, "Ada", "Grace")
+        ada.get_by_label("Message", exact=True).press("Enter")
+        for page in (ada, grace):
+            log(page, "before", "kept")
+    context.close()
 
 
 def test_two_rooms_do_not_mix(pages: Pages) -> None:
@@ -190,24 +312,24 @@ def test_going_to_another_room_needs_no_second_sign_in_and_signing_out_ends_it(p
 
 
 def test_a_stalled_client_among_them_is_noticed_by_nobody_and_closed(
-    pages: Pages, gallery: GalleryProcess
+    pages: Pages, gallery: GalleryProcess, room: str
 ) -> None:
-    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
-    with StalledClient(gallery.port, room="lobby", name="Stalled"):
+    ada, grace = pages.enter(room, "Ada"), pages.enter(room, "Grace")
+    with StalledClient(gallery.port, room=room, name="Stalled"):
         people(ada, "Ada", "Grace", "Stalled")
-        longest = flood(gallery, ada, grace)
+        longest = flood(gallery, room, ada, grace)
         people(ada, "Ada", "Grace")
     assert longest < 4.0, (
         f"a message took {longest:.2f} s"
     )  # waiting for the stalled one would take 5: send_timeout
 
 
-def flood(gallery: GalleryProcess, ada: Page, grace: Page) -> float:
+def flood(gallery: GalleryProcess, room: str, ada: Page, grace: Page) -> float:
     """More than any socket buffer takes, while two pages talk in the same room; their longest wait, in seconds."""
     longest, block = 0.0, "…" * 4000
     for number in range(14):
         token = sign_in(gallery.port, f"Flood {number}")
-        url = f"ws://127.0.0.1:{gallery.port}/chat/lobby"
+        url = f"ws://127.0.0.1:{gallery.port}/chat/{room}"
         with connect(
             url, subprotocols=[Subprotocol("access_token"), Subprotocol(token)], max_queue=None
         ) as sender:
@@ -241,6 +363,19 @@ def test_the_echo_page_says_what_is_not_json_instead_of_sending_it(pages: Pages)
     expect(page.locator("#log li")).to_have_count(0)
 
 
+def test_who_looks_at_the_dashboard_sees_the_last_minute_at_once(pages: Pages) -> None:
+    first = pages.open_live("/dashboard/")
+    expect(first.locator("#cpu-chart .line")).to_have_attribute("d", re.compile(r"(L.+){3}"))
+    second = pages.open("/dashboard/")
+    second.wait_for_function(HAS_DRAWN)
+    assert second.evaluate(FIRST_DRAWN) >= 4
+    expect(second.locator("#viewers")).to_have_text("2 viewers are")
+
+
+HAS_DRAWN = "() => document.querySelector('#cpu-chart .line') !== null"
+FIRST_DRAWN = "() => document.querySelector('#cpu-chart .line').getAttribute('d').split('L').length"
+
+
 def test_the_dashboard_moves_and_its_producer_stops_after_the_last_viewer(pages: Pages) -> None:
     state = pages.context.request
     first, second = pages.open_live("/dashboard/"), pages.open_live("/dashboard/")
@@ -271,12 +406,14 @@ PAINTED = """() => {
 
 
 def test_every_page_comes_back_by_itself_when_the_server_was_restarted(
-    browser: Browser, gallery: GalleryProcess
+    browser: Browser, gallery: GalleryProcess, room: str
 ) -> None:
     context = browser.new_context()
     pages = Pages(context, gallery.url)  # a browser logs refused connections as errors: these are not counted
     echo, dashboard = pages.open_live("/echo/"), pages.open_live("/dashboard/")
-    ada, grace = pages.enter("lobby", "Ada"), pages.enter("lobby", "Grace")
+    ada, grace = pages.enter(room, "Ada"), pages.enter(room, "Grace")
+    say(ada, "before")
+    has_heard(grace, "before")
     open_pages = (echo, dashboard, ada, grace)
     gallery.stop()
     for page in open_pages:
@@ -286,8 +423,9 @@ def test_every_page_comes_back_by_itself_when_the_server_was_restarted(
     for page in open_pages:
         is_live(page, timeout=BACK_WITHIN)
     people(ada, "Ada", "Grace")
+    notice(ada, "Some messages may be missing here")
     say(ada, "we are back")
-    has_heard(grace, "we are back")
+    log(grace, "before", "we are back")
     echo.get_by_role("button", name="Send").click()
     expect(echo.locator("#log li .time").first).to_have_text(re.compile("^same"))
     before = dashboard.locator("#clock").inner_text()
@@ -323,11 +461,11 @@ def test_the_gallery_leads_to_each_example_and_to_its_source(pages: Pages) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_pages_fit_their_window_and_are_legible(
-    browser: Browser, gallery: GalleryProcess, tmp_path: Path, scheme: str, viewport: ViewportSize
+    browser: Browser, gallery: GalleryProcess, tmp_path: Path, room: str, scheme: str, viewport: ViewportSize
 ) -> None:
     context = browser.new_context(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light")
     pages = Pages(context, gallery.url)
-    ada = pages.enter("lobby", "Ada")
+    ada = pages.enter(room, "Ada")
     say(ada, "A word of a length that nobody would want to wrap: " + "long" * 60)
     shown = {"chat": ada, "echo": pages.open_live("/echo/"), "dashboard": pages.open_live("/dashboard/")}
     shown |= {

@@ -1,7 +1,6 @@
 """The gallery in several processes: what is said at one is heard at the others, and nothing is left of them."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -9,23 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import psutil
 import pytest
 from gallery_process import GalleryProcess
+from guest import WITHIN, Guest
 from stalled_client import sign_in
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
 
-from brokers.engines import running
+from brokers.engines import Engine, running
+from brokers.nats_engine import NatsEngine
 from brokers.postgres_engine import PostgresEngine
 from fastapi_rooms import __main__ as command
 from fastapi_rooms.private_engine import EngineNotFound, private_redis
 
 SECRET = "a secret of 32 characters or more, for tests"
-WITHIN = 10.0
+GRACE = {"ROOMS_GRACE": "0.5"}
 TRACEBACK = "Traceback"
 LONG = "€" * 2_700
 """Longer, with its three bytes for each, than a notification of PostgreSQL."""
@@ -33,7 +31,7 @@ LONG = "€" * 2_700
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
-    with GalleryProcess(tmp_path_factory.mktemp("elsewhere"), workers=2) as process:
+    with GalleryProcess(tmp_path_factory.mktemp("elsewhere"), workers=2, environment=GRACE) as process:
         yield process
     assert TRACEBACK not in process.log, process.log
 
@@ -69,46 +67,35 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
-def enter(port: int, name: str, *, token: str | None = None) -> ClientConnection:
-    protocols = [Subprotocol("access_token"), Subprotocol(token or sign_in(port, name))]
-    return connect(f"ws://127.0.0.1:{port}/chat/lobby", subprotocols=protocols)
+def enter(port: int, name: str, *, token: str | None = None, since: str | None = None) -> Guest:
+    place = "" if since is None else f"?since={since}"
+    return Guest(f"ws://127.0.0.1:{port}/chat/lobby{place}", token=token or sign_in(port, name))
 
 
-def enter_beside(other: psutil.Process, port: int, name: str) -> ClientConnection:
+def enter_beside(other: psutil.Process, port: int, name: str, *, since: str | None = None) -> Guest:
     """Enter at the worker that is not the other."""
     token = sign_in(port, name)
     with stopped(other):
-        return enter(port, name, token=token)
-
-
-def heard(page: ClientConnection, **expected: object) -> dict[str, Any]:
-    """The next message that says this; others before it are passed over."""
-    deadline = time.monotonic() + WITHIN
-    while True:
-        message: dict[str, Any] = json.loads(page.recv(timeout=max(0.0, deadline - time.monotonic())))
-        if expected.items() <= message.items():
-            return message
-
-
-def say(page: ClientConnection, text: str) -> None:
-    page.send(json.dumps({"type": "say", "text": text}))
-
-
-def port_of(page: ClientConnection) -> int:
-    port: int = page.socket.getsockname()[1]
-    return port
+        return enter(port, name, token=token, since=since)
 
 
 @contextmanager
-def enter_at_both(gallery: GalleryProcess) -> Iterator[tuple[ClientConnection, ClientConnection]]:
+def enter_at_both(gallery: GalleryProcess) -> Iterator[tuple[Guest, Guest]]:
     """Ada at the first worker, and Grace at the second, once each knows of the other."""
     first, second = workers_of(gallery)
     with enter_beside(second, gallery.port, "Ada") as ada, enter_beside(first, gallery.port, "Grace") as grace:
-        assert any(holds(first, gallery.port, port_of(ada)))
-        assert any(holds(second, gallery.port, port_of(grace)))
-        for page in (ada, grace):
-            heard(page, type="people", names=["Ada", "Grace"])
+        assert any(holds(first, gallery.port, ada.port))
+        assert any(holds(second, gallery.port, grace.port))
+        for guest in (ada, grace):
+            guest.sees("Ada", "Grace")
         yield ada, grace
+
+
+def back_at_the_other(gallery: GalleryProcess, grace: Guest, *, name: str = "Grace") -> Guest:
+    """Leave the second worker, and come back to the first, with the position that was reached."""
+    grace.close()
+    _, second = workers_of(gallery)
+    return enter_beside(second, gallery.port, name, since=grace.position)
 
 
 def family(gallery: GalleryProcess) -> list[psutil.Process]:
@@ -132,14 +119,28 @@ def test_what_is_said_at_one_worker_is_heard_at_the_other_and_both_list_who_is_h
     gallery: GalleryProcess,
 ) -> None:
     with enter_at_both(gallery) as (ada, grace):
-        say(ada, "hello over there")
-        for page in (ada, grace):
-            heard(page, type="say", text="hello over there", **{"from": "Ada"})
-        say(grace, "hello back")
-        for page in (ada, grace):
-            heard(page, type="say", text="hello back", **{"from": "Grace"})
+        ada.say("hello over there")
+        for guest in (ada, grace):
+            guest.heard(type="say", text="hello over there", **{"from": "Ada"})
+        grace.say("hello back")
+        for guest in (ada, grace):
+            guest.heard(type="say", text="hello back", **{"from": "Grace"})
         grace.close()
-        heard(ada, type="people", names=["Ada"])
+        ada.sees("Ada")
+
+
+def test_who_comes_back_to_another_worker_has_missed_nothing(gallery: GalleryProcess) -> None:
+    with enter_at_both(gallery) as (ada, grace):
+        ada.say("before")
+        grace.heard(type="say", text="before")
+        grace.close()
+        for text in ("meanwhile", "and again"):
+            ada.say(text)
+            ada.heard(type="say", text=text)
+        with back_at_the_other(gallery, grace) as back:
+            came = [back.heard() for _ in range(3)]
+    assert [one.get("text") for one in came] == ["meanwhile", "and again", None]
+    assert came[-1]["recovered"] is True
 
 
 def test_viewers_at_two_workers_get_the_same_figures_once_and_are_counted_together(
@@ -148,14 +149,16 @@ def test_viewers_at_two_workers_get_the_same_figures_once_and_are_counted_togeth
     first, second = workers_of(gallery)
     url = f"ws://127.0.0.1:{gallery.port}/dashboard/ws"
     with stopped(second):
-        here = connect(url)
+        here = Guest(url)
     with here:
+        began = here.heard(type="figures")
         with stopped(first):
-            there = connect(url)
+            there = Guest(url)
         with there:
-            together = heard(here, type="figures", viewers=2)
-            assert heard(there, type="figures", at=together["at"]) == together
-            following = heard(here, type="figures")
+            there.heard(at=began["at"])  # of the time before it came
+            together = here.heard(type="figures", viewers=2)
+            assert there.heard(type="figures", at=together["at"]) == together
+            following = here.heard(type="figures")
             assert following["at"] - together["at"] > 0.5
 
 
@@ -163,13 +166,12 @@ def test_viewers_at_two_workers_get_the_same_figures_once_and_are_counted_togeth
 def test_it_stops_with_all_workers_and_the_engine_while_pages_are_open(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    gallery = GalleryProcess(tmp_path, workers=2)
-    gallery.start()
-    started = family(gallery)
-    assert len(engines(gallery)) == 1
-    with enter(gallery.port, "Ada") as ada:
-        heard(ada, type="people", names=["Ada"])
-        gallery.stop(number)
+    with GalleryProcess(tmp_path, workers=2) as gallery:
+        started = family(gallery)
+        assert len(engines(gallery)) == 1
+        with enter(gallery.port, "Ada") as ada:
+            ada.sees("Ada")
+            gallery.stop(number)
     _, alive = psutil.wait_procs(started, timeout=WITHIN)  # multiprocessing's tracker ends after its parent
     assert [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     assert TRACEBACK not in gallery.log, gallery.log
@@ -185,10 +187,10 @@ def test_two_processes_with_one_broker_and_one_secret_share_the_chat(tmp_path: P
             enter(other.port, "Grace", token=sign_in(one.port, "Grace")) as grace,
         ):
             assert engines(one) == engines(other) == []
-            for page in (ada, grace):
-                heard(page, type="people", names=["Ada", "Grace"])
-            say(grace, "from the other process")
-            heard(ada, type="say", text="from the other process", **{"from": "Grace"})
+            for guest in (ada, grace):
+                guest.sees("Ada", "Grace")
+            grace.say("from the other process")
+            ada.heard(type="say", text="from the other process", **{"from": "Grace"})
         for process in (one, other):
             assert TRACEBACK not in process.log, process.log
 
@@ -200,17 +202,30 @@ def test_workers_use_the_broker_that_is_set_and_start_no_engine(tmp_path: Path) 
         assert TRACEBACK not in gallery.log, gallery.log
 
 
-def test_workers_share_the_chat_through_a_postgresql_on_which_nothing_was_prepared(tmp_path: Path) -> None:
-    with running(PostgresEngine()) as engine:
-        asyncio.run(drop_table(engine.url))
+@pytest.mark.parametrize("kind", [NatsEngine, PostgresEngine])
+def test_workers_share_the_chat_through_an_engine_on_which_nothing_was_prepared(
+    tmp_path: Path, kind: Callable[[], Engine]
+) -> None:
+    with running(kind()) as engine:
+        if isinstance(engine, PostgresEngine):
+            asyncio.run(drop_table(engine.url))
+        environment = GRACE | {"ROOMS_BROKER": engine.url}
         with (
-            GalleryProcess(tmp_path, workers=2, environment={"ROOMS_BROKER": engine.url}) as gallery,
+            GalleryProcess(tmp_path, workers=2, environment=environment) as gallery,
             enter_at_both(gallery) as (ada, grace),
         ):
-            say(ada, "hello over there")
-            heard(grace, type="say", text="hello over there", **{"from": "Ada"})
-            say(ada, LONG)
-            heard(grace, type="say", text=LONG, **{"from": "Ada"})
+            ada.say("hello over there")
+            grace.heard(type="say", text="hello over there", **{"from": "Ada"})
+            ada.say(LONG)
+            grace.heard(type="say", text=LONG, **{"from": "Ada"})
+            grace.close()
+            ada.say("meanwhile")
+            ada.heard(type="say", text="meanwhile")
+            ada.sees("Ada")
+            with back_at_the_other(gallery, grace) as back:
+                assert back.heard()["text"] == "meanwhile"
+                assert back.heard()["recovered"] is True
+                ada.sees("Ada", "Grace")
         assert "out of reach" not in gallery.log, gallery.log
 
 
