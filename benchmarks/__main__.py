@@ -11,7 +11,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import brokers, connect, fanout, idle, payload, rooms, send_queue, stall, steps
+from benchmarks import (
+    brokers,
+    connect,
+    fanout,
+    history,
+    idle,
+    payload,
+    presence,
+    rooms,
+    send_queue,
+    stall,
+    steps,
+)
 from benchmarks.machine import RESULTS
 from benchmarks.report import Bar, bars_table, environment, save
 
@@ -58,7 +70,19 @@ class Benchmark(Protocol):
         ...
 
 
-BENCHMARKS: tuple[Benchmark, ...] = (payload, send_queue, rooms, brokers, idle, connect, steps, stall, fanout)
+BENCHMARKS: tuple[Benchmark, ...] = (
+    payload,
+    send_queue,
+    rooms,
+    brokers,
+    history,
+    presence,
+    idle,
+    connect,
+    steps,
+    stall,
+    fanout,
+)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ async def measure(plan: Plan) -> Growth:
     chance = random.Random(1)
     async with AsyncExitStack() as stack:
         worlds = [(size, await stack.enter_async_context(world(size, chance))) for size in plan.sizes]
-        stack.enter_context(_collected())
+        stack.enter_context(collected())
         for _ in range(plan.samples):
             for size, one in worlds:
                 for operation, calls in _stages(one, plan.batch, chance):
@@ -141,7 +141,7 @@ async def measure(plan: Plan) -> Growth:
 
 
 @contextmanager
-def _collected() -> Generator[None]:
+def collected() -> Generator[None]:
     """Let the garbage collector look at new objects only: else the small world pays for the large one."""
     gc.collect()
     gc.freeze()
