@@ -52,8 +52,10 @@ class Attendance:
 
     def enter(self, connection: str, user: str, metadata: Metadata) -> None:
         """A connection of this process is there, or has other metadata."""
-        stay = self._unsaid[connection] = Stay(connection, user, metadata)
-        self.roster.put(self._process, stay)
+        stay = Stay(connection, user, metadata)
+        if self.roster.stay(self._process, connection) != stay:
+            self._unsaid[connection] = stay
+            self.roster.put(self._process, stay)
 
     def leave(self, connection: str, *, on_purpose: bool, now: float) -> None:
         """It is not there any more; harmless where it was not shown."""

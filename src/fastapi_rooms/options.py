@@ -14,6 +14,9 @@ from fastapi_rooms.errors import ConfigurationError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+MOST_METADATA: Final = 2048
+"""Bytes that may be told of one connection: hundreds of them travel in one message."""
+
 MOST_HISTORY: Final = 10_000
 """Messages that may be kept of a room: each process has those of its own rooms in memory."""
 
@@ -206,7 +209,7 @@ class Presence:
         refresh: Between two times that a process says that nothing has changed; less than half of `ttl`.
         interval: Between two diffs of a room, at least: what happens meanwhile comes in one.
         listed: Above so many users only their number is told. `None`: never.
-        metadata_bytes: The most that is told of one connection, as JSON.
+        metadata_bytes: The most that is told of one connection, as JSON; 2048 at most.
     """
 
     grace: float = 15.0
@@ -220,6 +223,8 @@ class Presence:
         _check_bounds(self, zero_allowed=frozenset({"grace", "interval"}))
         if any(one is None for one in (self.grace, self.ttl, self.refresh, self.interval, self.metadata_bytes)):
             raise ConfigurationError("of Presence's options, `listed` alone can be None")
+        if self.metadata_bytes > MOST_METADATA:
+            raise ConfigurationError(f"Presence(metadata_bytes={self.metadata_bytes!r}): at most {MOST_METADATA}")
         if not 2 * self.refresh < self.ttl:
             raise ConfigurationError(
                 f"Presence(refresh={self.refresh!r}, ttl={self.ttl!r}): a process must be heard twice within ttl"

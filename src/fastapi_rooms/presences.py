@@ -115,7 +115,7 @@ class Presences:
             raise UnencodableMessage(message_type=type(metadata), detail="the connection has no user to be named")
         told = plain(metadata, most=policy.metadata_bytes)
         state = self._rooms.get(room)
-        if state is None or room not in (connection.memberships or ()):
+        if state is None or room not in (connection.memberships or ()) or connection.disconnect is not None:
             return False
         state.attendance.enter(connection.id, connection.user_id, told)
         self._changed_here(state)

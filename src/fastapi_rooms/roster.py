@@ -167,7 +167,7 @@ class Roster:
         for user, told in self._before.items():
             now = self._present(user)
             if not _same(told, now):
-                self._shown[user] = now or self._shown.get(user)
+                self._shown[user] = now
         return PresenceView(version=self._version, count=len(self), users=self._all(), missing=missing)
 
     def diff(self) -> PresenceDiff | None:

@@ -28,6 +28,7 @@ class Person:
         self.id = name
         self.user_id = user_id
         self.memberships = dict.fromkeys(rooms)
+        self.disconnect: object = None
 
 
 class World:

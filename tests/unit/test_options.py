@@ -6,6 +6,7 @@ import pytest
 from fastapi_rooms.errors import ConfigurationError
 from fastapi_rooms.options import (
     MOST_HISTORY,
+    MOST_METADATA,
     Heartbeat,
     History,
     Limits,
@@ -92,6 +93,12 @@ def test_a_process_that_would_be_heard_less_than_twice_until_it_counts_as_gone_i
     assert Presence(refresh=24.9, ttl=50.0).refresh == 24.9
     with pytest.raises(ConfigurationError, match=r"Presence\(refresh="):
         Presence(refresh=refresh, ttl=ttl)
+
+
+def test_more_metadata_than_a_message_of_hundreds_could_hold_is_refused() -> None:
+    assert Presence(metadata_bytes=MOST_METADATA).metadata_bytes == MOST_METADATA
+    with pytest.raises(ConfigurationError, match="at most 2048"):
+        Presence(metadata_bytes=MOST_METADATA + 1)
 
 
 def test_a_rate_limit_may_go_by_bytes_alone() -> None:

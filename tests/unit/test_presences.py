@@ -7,6 +7,7 @@ import pytest
 
 from fastapi_rooms.errors import MetadataTooLarge, NoPresence, UnencodableMessage
 from fastapi_rooms.presence_wire import MOST, Change
+from unit.fakes import SOON
 from unit.presence_world import ANSWER, POLICY, ROOM, World, background, peer, world_of
 
 
@@ -234,6 +235,21 @@ async def test_metadata_is_told_when_it_changes(one_of_two: World) -> None:
     assert [change.put[0][2] for _, change in one_of_two.said] == [{"mood": "good"}, {"mood": "bad"}]
 
 
+async def test_metadata_that_is_as_it_was_is_not_told_again(one_of_two: World) -> None:
+    ann = await one_of_two.joined("ann1")
+    said = len(one_of_two.said)
+    assert one_of_two.update(ann, {"mood": "good"})
+    assert one_of_two.update(ann, {"mood": "good"})
+    await one_of_two.turn()
+    assert len(one_of_two.said) == said + 1
+
+
+async def test_metadata_of_one_that_is_ending_is_not_told(alone: World) -> None:
+    ann = await alone.joined("ann1")
+    ann.disconnect = "closed, and still a member"
+    assert alone.update(ann, {"mood": "bad"}) is False
+
+
 async def test_metadata_of_one_that_is_no_member_or_has_no_user_is_not_told(alone: World) -> None:
     ann = await alone.joined("ann1")
     unknown = alone.enter_unknown()
@@ -383,6 +399,14 @@ async def test_at_the_end_nobody_waits_and_nothing_is_left(one_of_two: World) ->
     await one_of_two.stop()
     assert (await waiting).users.keys() == {"ann"}
     assert (len(one_of_two.presences._tasks), one_of_two.rooms, one_of_two.timers()) == (0, [], 0)
+
+
+async def test_who_began_to_look_at_the_end_does_not_wait(one_of_two: World) -> None:
+    view = background(one_of_two.presences.view(ROOM))
+    await asyncio.sleep(0)  # nobody has been asked yet
+    await one_of_two.stop()
+    async with asyncio.timeout(SOON):
+        assert (await view).users == {}
 
 
 async def test_a_hook_that_runs_at_the_end_is_ended(alone: World) -> None:

@@ -249,6 +249,34 @@ async def test_a_process_that_hears_again_says_hello_once_for_each_room() -> Non
         assert [(room, change.known) for room, change in world.said] == [(ROOM, {"there": 2}), ("blue", {})]
 
 
+async def test_a_process_where_somebody_lingers_alone_says_so_when_it_hears_again_and_asks_nothing(
+    alone: World,
+) -> None:
+    ann = await alone.joined("ann1")
+    alone.leave(ann)
+    await alone.turn()
+    alone.presences.forget(ROOM)
+    alone.presences.lost()
+    alone.presences.restored()
+    await alone.turn()
+    assert alone.said[-1] == (ROOM, Change(2, 2, [], []))
+
+
+async def test_the_longest_ttl_of_all_rooms_is_waited_for_after_an_outage() -> None:
+    async with world_of(rooms={"blue": HASTY}) as world:
+        ann = await world.joined("ann1")
+        world.enter("bob1", room="blue")
+        world.leave(ann)
+        world.presences.lost()
+        await world.pass_time(POLICY.ttl)
+        world.presences.restored()
+        world.presences.goodbye("elsewhere")  # what is due is looked at again
+        await world.pass_time(POLICY.ttl - 1)
+        assert world.users().keys() == {"ann"}
+        await world.pass_time(1)
+        assert world.users() == {}
+
+
 async def test_who_leaves_on_purpose_goes_while_nothing_is_heard_too(alone: World) -> None:
     ann = await alone.joined("ann1")
     alone.presences.lost()

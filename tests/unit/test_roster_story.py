@@ -12,7 +12,7 @@ from fastapi_rooms.roster import Metadata, Roster, Stay
 from unit.presence_client import Client, Tabs, tabs
 
 PROCESSES = ("p", "q")
-USERS = ("ann", "bob", "cid", "dot")
+USERS = ("ann", "bob", "cid", "dot", "eve", "fay")
 
 
 class Model:
@@ -73,7 +73,7 @@ delays = st.integers(0, 4)
 class RosterMachine(RuleBasedStateMachine):
     """A roster beside a dict of connections, and pages that took a snapshot at some time."""
 
-    @initialize(listed=st.none() | st.integers(1, 4))
+    @initialize(listed=st.none() | st.integers(1, 3) | st.integers(4, 5))
     def begin(self, listed: int | None) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(module, "_SPARE_DUES", 0)
@@ -135,12 +135,33 @@ class RosterMachine(RuleBasedStateMachine):
         assert view.count == len(self.model.truth())
         if view.listed:
             assert tabs(view.users) == self.model.truth()
+        self._check_listed(view.listed, view.count)
         self.clients.append(Client(view))
+
+    @rule(process=processes, comers=st.sets(users, min_size=1), again=st.booleans())
+    def some_are_seen_for_a_moment(self, process: str, comers: set[str], again: bool) -> None:
+        for user in sorted(comers):
+            self.a_connection_is_there(process, f"moment {user}", user, {}, None)
+        self.a_page_takes_a_snapshot()
+        for user in sorted(comers):
+            self.it_leaves(process, f"moment {user}", None)
+        if again:
+            self.a_page_takes_a_snapshot()
+
+    @rule(gone=st.sets(users, min_size=1))
+    def some_are_not_seen_for_a_moment(self, gone: set[str]) -> None:
+        before = {key: its for key, its in self.model.stays.items() if its[0] in gone}
+        for one, connection in before:
+            self.it_leaves(one, connection, None)
+        self.a_page_takes_a_snapshot()
+        for (one, connection), (user, metadata, _) in before.items():
+            self.a_connection_is_there(one, connection, user, metadata, None)
 
     @rule()
     def what_has_changed_is_told(self) -> None:
         while (diff := self.roster.diff()) is not None:
             assert diff.version > self.version
+            assert all(diff.leaves.values())
             self.version = diff.version
             for client in self.clients:
                 client.apply(diff)
@@ -151,10 +172,7 @@ class RosterMachine(RuleBasedStateMachine):
         for client in self.clients:
             assert client.count == len(truth)
             assert client.users == (truth if client.listed else {})
-            assert client.listed or self.listed is not None
-            if self.listed is not None:
-                assert client.listed or len(truth) > 0.9 * self.listed - 1
-                assert not client.listed or len(truth) <= self.listed
+            self._check_listed(client.listed, len(truth))
 
     @invariant()
     def the_number_is_right_and_somebody_is_due_if_anybody_lingers(self) -> None:
@@ -174,6 +192,13 @@ class RosterMachine(RuleBasedStateMachine):
             self.what_has_changed_is_told()
         finally:
             self.patch.undo()
+
+    def _check_listed(self, listed: bool, count: int) -> None:
+        """Nobody is named above the bound, and everybody a tenth under it."""
+        if self.listed is None:
+            assert listed
+        else:
+            assert count <= self.listed if listed else count > int(0.9 * self.listed)
 
 
 TestRoster = RosterMachine.TestCase

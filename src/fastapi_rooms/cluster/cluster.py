@@ -195,8 +195,10 @@ class Cluster:
         """Tell other processes what they can do without, should it not reach them."""
         try:
             await self.outbox.publish(self._channel_of(header), self._seal(header, body))
-        except (BrokerUnavailable, MessageTooLarge) as error:
+        except BrokerUnavailable as error:
             logger.debug("%s was not said: %s", header.kind.value, error)
+        except MessageTooLarge as error:
+            logger.warning("%s of %r was not said: %s", header.kind.value, (header.room or "")[:80], error)
 
     async def read(self, room: str, *, after: int, most: int) -> Page:
         """What is kept of a room; see `StreamConnection.read`.
