@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fastapi_rooms.brokers.streams import Append
+from fastapi_rooms.brokers.streams import Append, Appended, Page
 from fastapi_rooms.cluster import outbox as module
 from fastapi_rooms.cluster.outbox import BATCH, Outbox
-from fastapi_rooms.errors import BrokerUnavailable
+from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError
 from unit.fakes import SHORT, SOON
 
 Messages = Sequence[tuple[str, bytes]]
@@ -96,10 +96,12 @@ async def test_before_there_is_a_connection_nothing_is_taken() -> None:
 async def test_who_appends_again_and_again_does_not_hold_up_the_loop_that_brings_the_broker_back() -> None:
     outbox = Outbox(timeout=SOON)
     asyncio.get_running_loop().call_soon(outbox.close, "asked once more, with other words")
+    said = ""
     for _ in range(10):
         with pytest.raises(BrokerUnavailable) as refused:
             await outbox.append(Append(channel="a", data=b"", messages=1, seconds=1))
-    assert "other words" in str(refused.value)
+        said = str(refused.value)
+    assert "other words" in said
 
 
 async def test_what_the_engine_does_not_take_in_time_may_have_been_published() -> None:
@@ -181,6 +183,36 @@ async def test_a_lost_connection_gives_back_what_waits_and_what_was_on_its_way()
             await outbox.publish("a", b"")
         outbox.open()
         outbox.close("again")
+
+
+async def test_where_the_engine_keeps_no_streams_appends_are_refused_and_the_connection_goes_on() -> None:
+    engine = Engine()
+    async with running(engine) as (outbox, _):
+        with pytest.raises(ConfigurationError, match="no history"):
+            await outbox.append(Append(channel="a", data=b"", messages=1, seconds=1))
+        await outbox.publish("a", b"plain")
+        assert engine.taken == [[("a", b"plain")]]
+
+
+class StreamEngine(Engine):
+    """Keeps streams."""
+
+    async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
+        self.taken.append([(message.channel, message.data) for message in messages])
+        return [Appended("epoch", number) for number, _ in enumerate(messages)]
+
+    async def read(self, channel: str, *, after: int, most: int) -> Page:
+        return Page("epoch", 0, [])
+
+
+async def test_plain_messages_and_those_for_streams_go_in_their_order_in_requests_of_their_own() -> None:
+    engine = StreamEngine()
+    async with running(engine) as (outbox, _):
+        kept = [Append(channel="a", data=b"%d" % number, messages=1, seconds=1) for number in range(2)]
+        sending = [outbox.publish("a", b"plain"), *map(outbox.append, kept), outbox.publish("a", b"last")]
+        _, first, second, _ = await asyncio.gather(*sending)
+        assert (first, second) == (Appended("epoch", 0), Appended("epoch", 1))
+        assert engine.taken == [[("a", b"plain")], [("a", b"0"), ("a", b"1")], [("a", b"last")]]
 
 
 async def test_the_outbox_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

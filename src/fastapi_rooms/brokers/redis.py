@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.redis_cluster import SCHEMES, ClusterConnection, ClusterServers
-from fastapi_rooms.brokers.redis_streams import Words, append_by, read_by
+from fastapi_rooms.brokers.redis_requests import Words, ask, connect, let_go, tell
+from fastapi_rooms.brokers.redis_streams import append_by, read_by
 from fastapi_rooms.brokers.streams import Append, Appended, Page
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MissingExtra
@@ -16,6 +18,7 @@ from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MissingE
 try:
     from redis.asyncio import Redis, RedisCluster
     from redis.asyncio.client import PubSub
+    from redis.asyncio.connection import AbstractConnection
     from redis.asyncio.retry import Retry
     from redis.asyncio.sentinel import SentinelConnectionPool
     from redis.backoff import NoBackoff
@@ -27,9 +30,6 @@ _PATH: Final = re.compile(r"(/\d*)?")
 
 _NEVER: Final = Retry(NoBackoff(), 0, supported_errors=())
 """Else redis-py's pub/sub connects anew by itself, before it says that it was lost."""
-
-_CLOSING: Final = 1.0
-"""Seconds for a goodbye to an engine that may be silent."""
 
 
 class RedisBroker:
@@ -140,8 +140,11 @@ class _Server:
             socket_keepalive=True,
             health_check_interval=0,
         )
+        options = client.connection_pool.connection_kwargs
         if url.startswith("rediss:"):  # redis-py before 6.0 does not, unless it is told to
-            client.connection_pool.connection_kwargs.setdefault("ssl_check_hostname", True)
+            options.setdefault("ssl_check_hostname", True)
+        if url.startswith("unix:"):  # which has no such thing, and would refuse it
+            options.pop("socket_keepalive")
         return client
 
 
@@ -166,11 +169,15 @@ class _RedisConnection:
         self._closed = False
         self._reading = asyncio.Lock()
         self._pubsub: PubSub = client.pubsub()
+        self._publisher: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        self._transport: asyncio.WriteTransport | None = None
+        self._ask = partial(ask, self._publisher)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
 
     async def open(self) -> None:
         """Connect both."""
-        await self._client.ping()
+        self._transport = await connect(self._publisher)
+        await tell(self._publisher, [("PING",)])
         await self._pubsub.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
         if self._pubsub.connection is not None:
             self._pubsub.connection.retry = _NEVER
@@ -185,13 +192,7 @@ class _RedisConnection:
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See `BrokerConnection.publish`."""
-        if len(messages) == 1:
-            await self._client.publish(*messages[0])
-            return
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for channel, data in messages:
-                pipeline.publish(channel, data)
-            await pipeline.execute()
+        await tell(self._publisher, [("PUBLISH", *message) for message in messages])
 
     async def append(self, messages: Sequence[Append]) -> Sequence[Appended]:
         """See `StreamConnection.append`."""
@@ -203,7 +204,7 @@ class _RedisConnection:
             if self._closed:
                 raise BrokerUnavailable("the connection is closed")
             try:
-                return await read_by(self._ask, channel, after=after, most=most)
+                return await read_by(self._ask_beside, channel, after=after, most=most)
             finally:
                 if self._closed and self._own:  # its connection may have been made after the others were closed
                     await self._client.aclose()
@@ -224,11 +225,14 @@ class _RedisConnection:
     async def close(self) -> None:
         """See `BrokerConnection.close`."""
         self._closed = True
-        await _let_go(self._pubsub.aclose())  # type: ignore[no-untyped-call]  # redis-py has no types there
+        if self._transport is not None:
+            self._transport.abort()
+        await let_go(self._publisher.disconnect(nowait=True))
+        await let_go(self._pubsub.aclose())  # type: ignore[no-untyped-call]  # redis-py has no types there
         if self._own:
-            await _let_go(self._client.aclose())
+            await let_go(self._client.aclose())
 
-    async def _ask(self, commands: Sequence[Words]) -> Sequence[Any]:
+    async def _ask_beside(self, commands: Sequence[Words]) -> Sequence[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
@@ -240,12 +244,3 @@ class _RedisConnection:
         self._awaited.update(awaited)
         await ask(*channels)
         await asyncio.gather(*awaited.values())
-
-
-async def _let_go(closing: Awaitable[None]) -> None:
-    """Close, whatever comes of it: what is gone may fail to, or never say that it has."""
-    try:
-        async with asyncio.timeout(_CLOSING):
-            await closing
-    except Exception:  # noqa: BLE001 - it is given up in any case
-        return

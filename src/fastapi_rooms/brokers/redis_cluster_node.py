@@ -1,10 +1,10 @@
 """One primary of a Redis Cluster, and what is asked of it."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from fastapi_rooms.brokers.redis_streams import Words
+from fastapi_rooms.brokers.redis_requests import Words, ask, connect, send, tell
 from fastapi_rooms.errors import BrokerUnavailable, MissingExtra
 
 try:
@@ -12,7 +12,6 @@ try:
     from redis.asyncio.cluster import ClusterNode
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import ResponseError
 except ImportError as error:
     raise MissingExtra(extra="redis", feature="RedisBroker") from error
 
@@ -54,34 +53,32 @@ class Node:
             await self._connect(connection)
 
     async def close(self) -> None:
-        """Let go of all. redis-py would go on for minutes to send what a silent node has not taken."""
+        """Let go of all."""
         self._closed = True
         for transport in self._transports.values():
             transport.abort()
         for connection in (self._listener, self._publisher, self._reader):
             await connection.disconnect(nowait=True)
 
-    async def publish(self, commands: Collection[Command]) -> None:
+    async def publish(self, commands: Sequence[Command]) -> None:
         """Publish these; returns when the node has taken them all."""
-        await _send(self._publisher, commands)
-        for _ in commands:
-            await self._publisher.read_response()
+        await tell(self._publisher, commands)
 
     async def ask(self, commands: Sequence[Words]) -> Sequence[Any]:
         """The answers, in order, of the connection that publishes; what is refused is an error among them."""
-        return await _answers(self._publisher, commands)
+        return await ask(self._publisher, commands)
 
     async def ask_beside(self, commands: Sequence[Words]) -> Sequence[Any]:
         """As `ask`, beside it: several calls may run at once, and one that is cancelled harms no other."""
         async with self._reading:
             try:
                 await self._open_reader()
-                return await _answers(self._reader, commands)
+                return await ask(self._reader, commands)
             except BaseException:
                 await self._reader.disconnect(nowait=True)  # else the next one would get the rest of this answer
                 raise
 
-    async def confirmed(self, commands: Collection[Command]) -> None:
+    async def confirmed(self, commands: Sequence[Command]) -> None:
         """Have the listener do this; returns when the node has confirmed it."""
         loop = asyncio.get_running_loop()
         awaited = {
@@ -89,7 +86,7 @@ class Node:
             for command in commands
         }
         self._awaited.update(awaited)
-        await _send(self._listener, commands)
+        await send(self._listener, commands)
         await asyncio.gather(*awaited.values())
 
     async def probe(self) -> None:
@@ -121,10 +118,9 @@ class Node:
             raise BrokerUnavailable("the connection is closed")
 
     async def _connect(self, connection: Connection) -> None:
-        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
-        writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
-        if writer is not None:
-            self._transports[connection] = writer.transport
+        transport = await connect(connection)
+        if transport is not None:
+            self._transports[connection] = transport
 
     def _confirm(self, kind: bytes, channel: bytes) -> None:
         awaited = self._awaited.pop((kind, channel), None)
@@ -149,18 +145,3 @@ def _connection_to(node: ClusterNode, *, timeout: float) -> Connection:
         "health_check_interval": 0,
     }
     return node.connection_class(**options)
-
-
-async def _answers(connection: Connection, commands: Sequence[Words]) -> list[Any]:
-    await _send(connection, commands)
-    answers = []
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response())
-        except ResponseError as error:
-            answers.append(error)
-    return answers
-
-
-async def _send(connection: Connection, commands: Iterable[Words]) -> None:
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)

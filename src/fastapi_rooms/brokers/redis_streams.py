@@ -3,6 +3,8 @@
 A channel has up to three kinds of keys, all in the slot of the channel itself:
 
 - `{CHANNEL}:s`, a stream. The id of an entry is its offset, and the time until which it is kept, in milliseconds.
+  The stream goes at the full minute after its last one, or at the next append after it: until then an entry that
+  is too old takes memory, and is read no more.
 - `{CHANNEL}:m`, a hash: `epoch`, `last`, `version`, and `reign`, under which they were written; `until`, the last
   entry's, and `head`, the first one's or less.
 - `{CHANNEL}:i:HASH`, the epoch and the offset of a message with an idempotency key.
@@ -19,6 +21,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from fastapi_rooms.brokers.redis_requests import Words
 from fastapi_rooms.brokers.streams import IDEMPOTENT_FOR, REMEMBERED, Append, Appended, Entry, Page
 from fastapi_rooms.errors import BrokerError, ConfigurationError, MissingExtra
 
@@ -26,9 +29,6 @@ try:
     from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 except ImportError as error:
     raise MissingExtra(extra="redis", feature="RedisBroker") from error
-
-Words: TypeAlias = tuple[str | bytes | int, ...]
-"""A command."""
 
 Ask: TypeAlias = Callable[[Sequence[Words]], Awaitable[Sequence[Any]]]
 """Sends commands in one request; gives the answers, among them a `ResponseError` for each that was refused."""
@@ -44,26 +44,31 @@ _REFUSED: Final = re.compile(
 )
 """What Redis says where it will never do it; in a script it is a `ResponseError` like any other."""
 
+_STEP: Final = 60.0
+"""Seconds. A stream goes at a full minute, so that few appends have to say when."""
+
 _VERSION_DIGITS: Final = 40
 _VERSION_ZERO: Final = 10 ** (_VERSION_DIGITS - 1)
 
 _BEGIN: Final = f"""
 if redis.replicate_commands then redis.replicate_commands() end
 local stream, meta = KEYS[1], KEYS[2]
-local reign = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local role = redis.call('INFO', 'replication')
+local _, colon = string.find(role, 'master_replid:', 1, true)
+local reign = colon and string.sub(role, colon + 1, colon + 40)
 if not reign then return redis.error_reply('ERR INFO replication has no master_replid') end
 local kept = redis.call('HMGET', meta, 'reign', 'epoch', 'last', 'version', 'until', 'head')
-local epoch, last, version = kept[2], tonumber(kept[3]), kept[4]
+local epoch, last, version = kept[2], kept[3], kept[4]
 local till, head = tonumber(kept[5]), tonumber(kept[6])
 if kept[1] ~= reign then
-  epoch, last, version, till, head = ARGV[1], 0, '', 0, 0
+  epoch, last, version, till, head = ARGV[1], '0', '', 0, 0
   redis.call('HSET', meta, 'reign', reign, 'epoch', epoch, 'last', 0, 'version', '', 'until', 0, 'head', 0)
   redis.call('DEL', stream)
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function use()
-  local wanted = math.max({REMEMBERED * 1000:.0f}, till - now)
+  local wanted = math.max(till - now, 0) + {(REMEMBERED + _STEP) * 1000:.0f}
   if redis.call('PTTL', meta) < wanted then redis.call('PEXPIRE', meta, wanted + {REMEMBERED * 1000:.0f}) end
 end
 """
@@ -76,16 +81,28 @@ if key then
   local before, offset = string.match(redis.call('GET', key) or '', '^(.*):(%d+)$')
   if before == epoch then use() return before .. ' ' .. offset .. ' repeated' end
 end
-if newer ~= '' then
-  if version ~= '' and newer <= version then use() return string.format('%s %.0f stale', epoch, last) end
-  version = newer
+if newer then
+  if version ~= '' and newer <= version then use() return epoch .. ' ' .. last .. ' stale' end
+  redis.call('HSET', meta, 'version', newer)
 end
-if till <= now then head = now + ARGV[6] end
+local before, goes = till, math.ceil(till / {_STEP * 1000:.0f}) * {_STEP * 1000:.0f}
 till = math.max(till, now + ARGV[6])
-local offset = last + 1
-redis.call('HSET', meta, 'last', offset, 'version', version, 'until', till, 'head', head)
-redis.call('XADD', stream, 'MAXLEN', '=', messages, string.format('%.0f-%.0f', offset, till), 'd', data)
-redis.call('PEXPIREAT', stream, string.format('%.0f', till))
+local offset, ends = string.format('%d', last + 1), string.format('%d', till)
+if tonumber(ends) ~= till then ends = string.format('%.0f', till) end
+redis.call('HSET', meta, 'last', offset, 'until', ends)
+if before <= now then
+  head = till
+  redis.call('DEL', stream)
+  redis.call('HSET', meta, 'head', ends)
+end
+local entry = offset .. '-' .. ends
+local there = redis.call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '=', messages, entry, 'd', data)
+if not there then redis.call('XADD', stream, 'MAXLEN', '=', messages, entry, 'd', data) end
+if till > goes or not there then
+  goes = math.ceil(till / {_STEP * 1000:.0f}) * {_STEP * 1000:.0f}
+  redis.call('PEXPIREAT', stream, string.format('%.0f', goes))
+  use()
+end
 if head <= now then
   for _ = 1, 100 do
     local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
@@ -97,15 +114,15 @@ if head <= now then
   redis.call('HSET', meta, 'head', head)
 end
 if key then
-  redis.call('SET', key, epoch .. ':' .. string.format('%.0f', offset), 'PX', {IDEMPOTENT_FOR * 1000:.0f})
+  redis.call('SET', key, epoch .. ':' .. offset, 'PX', {IDEMPOTENT_FOR * 1000:.0f})
 end
-use()
-redis.call(ARGV[2], channel, string.format('@%s:%.0f:%.0f\\n', epoch, offset, last) .. data)
-return string.format('%s %.0f appended', epoch, offset)
+redis.call(ARGV[2], channel, '@' .. epoch .. ':' .. offset .. ':' .. last .. '\\n' .. data)
+return redis.status_reply(epoch .. ' ' .. offset .. ' appended')
 """
 # No entry is kept for less than one before it, so those that are too old are always the first ones. The hash is
 # written first: Redis looks before the first change alone whether it has memory left. Publishing comes last: what
-# is kept and was not heard is read later.
+# is kept and was not heard is read later. A stream that was evicted has lost its lifetime, too. A call is a
+# microsecond, and so is a number in `%.0f`: `%d` costs less, and has no room for times on 32 bits.
 
 _READ: Final = f"""{_BEGIN}
 use()
@@ -160,7 +177,7 @@ async def read_by(ask: Ask, channel: str, *, after: int, most: int) -> Page:
         begin, end = end, end + size
         if until > now:
             entries.append(Entry(offset, offset - 1, messages[begin:end]))
-    return Page(epoch.decode("ascii"), last, entries)
+    return Page(epoch.decode("ascii"), int(last), entries)
 
 
 def _where(answer: bytes) -> Appended:
@@ -173,7 +190,7 @@ def _call(message: Append, command: str) -> Words:
     if message.idempotency_key is not None:
         hashed = hashlib.sha256(message.idempotency_key.encode(errors="surrogatepass")).hexdigest()
         keys = (*keys, f"{{{message.channel}}}:i:{hashed}")
-    return (
+    words: Words = (
         len(keys),
         *keys,
         secrets.token_urlsafe(8),
@@ -182,8 +199,8 @@ def _call(message: Append, command: str) -> Words:
         message.data,
         message.messages,
         max(math.ceil(min(message.seconds, _LONGEST) * 1000), 1),
-        "" if message.version is None else _sortable(message.version),
     )
+    return words if message.version is None else (*words, _sortable(message.version))
 
 
 def _keys(channel: str) -> tuple[str, ...]:
@@ -206,7 +223,7 @@ async def _run(ask: Ask, script: str, calls: Sequence[Words]) -> Sequence[Any]:
         first = unknown[0]
         if len(unknown) < len(answers) - first:
             raise BrokerError("a script was removed and loaded again while messages were appended")
-        loaded, *others = await ask([("SCRIPT LOAD", script), *commands[first:]])
+        loaded, *others = await ask([("SCRIPT", "LOAD", script), *commands[first:]])
         _check([loaded])
         answers = [*answers[:first], *others]
     _check(answers)

@@ -109,7 +109,7 @@ class Outbox:
         """
         try:
             async with asyncio.timeout(None) as self._deadline:
-                await self._send(connection)
+                await self._send(connection, connection if isinstance(connection, StreamConnection) else None)
         finally:
             self._deadline = None
 
@@ -125,14 +125,14 @@ class Outbox:
             self._timer.cancel()
             self._timer = None
 
-    async def _send(self, connection: BrokerConnection) -> None:
+    async def _send(self, connection: BrokerConnection, streams: StreamConnection | None) -> None:
         loop = asyncio.get_running_loop()
         while True:
             while self._take():
                 self._sent_at = loop.time()
                 appended: Sequence[Appended | None] = ()
                 if self._sending[0].append is not None:
-                    appended = await self._append(connection)
+                    appended = await self._append(streams)
                 else:
                     await connection.publish([letter.message for letter in self._sending])
                 for letter, where in zip_longest(self._sending, appended):
@@ -142,13 +142,11 @@ class Outbox:
             self._idle = loop.create_future()
             await self._idle
 
-    async def _append(self, connection: BrokerConnection) -> Sequence[Appended | None]:
-        if not isinstance(connection, StreamConnection):
+    async def _append(self, streams: StreamConnection | None) -> Sequence[Appended | None]:
+        if streams is None:
             return ()
         try:
-            return await connection.append(
-                [letter.append for letter in self._sending if letter.append is not None]
-            )
+            return await streams.append([letter.append for letter in self._sending if letter.append is not None])
         except ConfigurationError as error:  # the connection is good for all else
             for letter in self._sending:
                 if not letter.done.done():
