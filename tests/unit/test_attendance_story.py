@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fastapi_rooms import attendance as module
 from unit.attendance_world import ASK_AGAIN, POLICY, Place, Process, Story
+from unit.fakes import EXAMPLES
 
 MOST = 2
 PROCESSES = 3
@@ -189,4 +190,4 @@ class AttendanceMachine(RuleBasedStateMachine):
 
 
 TestAttendance = AttendanceMachine.TestCase
-TestAttendance.settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
+TestAttendance.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)

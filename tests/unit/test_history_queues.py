@@ -30,12 +30,16 @@ class Rooms(RoomManager[Any, Any]):
         super().__init__(overflow=overflow, queue=queue, history=self.kept)
         self.own = own
         self.overflows: list[Dropped] = []
+        self.entered = 0
 
     def kept(self, room: str) -> History | None:
         return None if room.startswith("plain") else History(messages=KEPT)
 
     def room_policy(self, room: str) -> RoomPolicy | None:
         return RoomPolicy(overflow=self.own) if room.startswith("own") else None
+
+    async def on_join(self, connection: Connection[Any], room: str) -> None:
+        self.entered += 1
 
     async def on_overflow(self, connection: Connection[Any], dropped: Dropped) -> None:
         self.overflows.append(dropped)
@@ -53,7 +57,7 @@ class Rooms(RoomManager[Any, Any]):
 
         app = Starlette(lifespan=self.lifespan, routes=[WebSocketRoute("/", endpoint)])
         async with Client(app) as client, client.websocket("/") as socket:
-            await eventually(lambda: len(self.rooms) == len(rooms))
+            await eventually(lambda: self.entered == len(rooms))
             socket.stall()
             yield socket
 

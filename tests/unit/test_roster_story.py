@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fastapi_rooms import roster as module
 from fastapi_rooms.roster import Metadata, Roster, Stay
+from unit.fakes import EXAMPLES
 from unit.presence_client import Client, Tabs, tabs
 
 PROCESSES = ("p", "q")
@@ -202,4 +203,4 @@ class RosterMachine(RuleBasedStateMachine):
 
 
 TestRoster = RosterMachine.TestCase
-TestRoster.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)
+TestRoster.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
