@@ -46,11 +46,16 @@ coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 
 # What tries the library as a whole, with many processes or for a while, needs trying on one set of versions only.
 WHOLES := examples docs conformance/test_churn.py conformance/test_alive.py brokers/test_worker_processes.py \
-  brokers/test_history_processes.py brokers/test_four_workers.py brokers/test_story_of_rooms.py
+  brokers/test_history_processes.py brokers/test_history_stalled.py brokers/test_presence_processes.py \
+  brokers/test_four_workers.py brokers/test_story_of_rooms.py
 
-test-lowest: ## The tests on the lowest versions that pyproject.toml allows
-	@test -x .venv-lowest/bin/uv || { $(PYTHON) -m venv .venv-lowest && .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv; }
+.venv-lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
+	@touch $@
+
+test-lowest: .venv-lowest/.installed ## The tests on the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(WHOLES:%=--ignore tests/%) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs

@@ -3,9 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from .servers import Server, ServerKind
 from .watch import State, Watch, events, watching
 from .wire import Client
+
+pytestmark = pytest.mark.no_cover  # it sees nothing that others do not, and would take twice as long
 
 ROUNDS = 4
 ROUND = 3334
