@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "chromium"]
 
 WATCHED_LOGGERS = ("fastapi_rooms", "asyncio")
 LOGGED_ERRORS_MARKER = (

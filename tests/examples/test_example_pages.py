@@ -1,9 +1,7 @@
 """The examples in a real browser: two pages at once, a restart of the server, a phone, dark and light."""
 
 import itertools
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +15,6 @@ from playwright.sync_api import (
     Page,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 from stalled_client import StalledClient, sign_in
 from websockets.sync.client import connect
@@ -27,25 +24,12 @@ from brokers.engines import running
 from brokers.redis_engine import RedisEngine
 from fastapi_rooms.private_engine import private_redis
 
-CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 PHONE = ViewportSize(width=390, height=844)
 DESKTOP = ViewportSize(width=1440, height=900)
 BACK_WITHIN = 20_000
 GRACE = {"ROOMS_GRACE": "1"}
 SECRET = "a secret of 32 characters or more, for tests"
 ROOMS = (f"room-{number}" for number in itertools.count())
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here; ROOMS_CHROMIUM may name one"
-)
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +43,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess
 def room() -> str:
     """Another one for each test, since rooms remember."""
     return next(ROOMS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.fail("CI is set, and there is no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Pages:

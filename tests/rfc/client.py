@@ -144,7 +144,7 @@ class RawClient:
         with suppress(ConnectionError):
             for number, chunk in enumerate(chunks):
                 if number:
-                    time.sleep(_PACE)
+                    time.sleep(_PACE)  # by the clock: else the kernel hands over several chunks as one
                 self.send(chunk)
 
     def read_until_message(self, message: str) -> bool:

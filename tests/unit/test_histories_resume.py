@@ -30,6 +30,16 @@ async def back(world: World, since: str | None) -> tuple[Resumed, list[str]]:
     return resumed, member.heard
 
 
+async def held_up(world: World, *, since: int) -> "tuple[Member, asyncio.Event, asyncio.Task[Resumed | None]]":
+    """Somebody who comes back and takes nothing until the event is set; the first message waits for it."""
+    member = Member("back")
+    member.gate = gate = asyncio.Event()
+    world.enter(member)
+    resuming = asyncio.create_task(world.resume(member, world.position(since)))
+    await member.waits.wait()
+    return member, gate, resuming
+
+
 def at(offset: int, *, epoch: str = "e") -> Position:
     return Position(ROOM, epoch, offset)
 
@@ -156,26 +166,18 @@ async def test_live_messages_during_a_replay_come_after_it_and_once(world: World
 
 
 async def test_a_replay_that_is_overtaken_is_told(world: World) -> None:
-    member = Member("back")
-    member.gate = asyncio.Event()
-    world.enter(member)
-    resuming = asyncio.create_task(world.resume(member, world.position(2)))
-    await member.waits.wait()
+    _, gate, resuming = await held_up(world, since=2)
     await world.hear(*world.say(*"defghijklmnop"))
-    member.gate.set()
+    gate.set()
     assert await resuming == Resumed(position=at(16), recovered=False, reason="too_many")
 
 
 async def test_a_new_epoch_during_a_replay_is_told_and_the_member_stays(world: World) -> None:
-    member = Member("back")
-    member.gate = asyncio.Event()
-    world.enter(member)
-    resuming = asyncio.create_task(world.resume(member, world.position(1)))
-    await member.waits.wait()
+    member, gate, resuming = await held_up(world, since=1)
     world.begin_anew("f")
     await world.hear(*world.say("x"))
     await world.settled()
-    member.gate.set()
+    gate.set()
     assert await resuming == Resumed(position=at(1, epoch="f"), recovered=False, reason="epoch_changed")
     await world.hear(*world.say("y"))
     assert member.heard[-1] == "y"
@@ -183,29 +185,21 @@ async def test_a_new_epoch_during_a_replay_is_told_and_the_member_stays(world: W
 
 
 async def test_a_replay_ends_when_its_member_leaves(world: World) -> None:
-    member = Member("back")
-    member.gate = asyncio.Event()
-    world.enter(member)
-    resuming = asyncio.create_task(world.resume(member, world.position(0)))
-    await member.waits.wait()
+    member, gate, resuming = await held_up(world, since=0)
     world.leave(member)
-    member.gate.set()
+    gate.set()
     await resuming
     assert member.heard == ["a"]  # it was on its way
 
 
 async def test_who_leaves_and_comes_again_during_a_replay_gets_all_of_the_second_once(world: World) -> None:
-    member = Member("back")
-    member.gate = asyncio.Event()
-    world.enter(member)
-    first = asyncio.create_task(world.resume(member, world.position(0)))
-    await member.waits.wait()
+    member, gate, first = await held_up(world, since=0)
     world.leave(member)
     world.enter(member)
     second = asyncio.create_task(world.resume(member, world.position(0)))
     await asyncio.sleep(0)
     await world.hear(*world.say("d"))
-    member.gate.set()
+    gate.set()
     await asyncio.gather(first, second)
     await world.hear(*world.say("e"))
     assert member.heard == ["a", *"abcde"]  # the first "a" was on its way

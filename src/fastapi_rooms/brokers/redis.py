@@ -169,7 +169,8 @@ class _RedisConnection:
         self._closed = False
         self._reading = asyncio.Lock()
         self._pubsub: PubSub = client.pubsub()
-        self._publisher: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        pool = client.connection_pool
+        self._publisher: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has none
         self._transport: asyncio.WriteTransport | None = None
         self._ask = partial(ask, self._publisher)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
