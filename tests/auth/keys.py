@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.utils import base64url_decode, base64url_encode
 
 SECRET: Final = "a secret of the tests, long enough for each of HS256, HS384 and HS512"
 OTHER_SECRET: Final = SECRET[::-1]
@@ -59,9 +60,18 @@ def public_pem(algorithm: str, name: str = "first") -> str:
     return pem.decode()
 
 
+def _padded(entry: dict[str, Any]) -> dict[str, Any]:
+    """With coordinates as long as their curve wants (RFC 7518 §6.2.1.2): PyJWT before 2.9 cuts leading zeros off."""
+    size = {"P-256": 32, "P-384": 48}.get(entry.get("crv", ""))
+    if size is None:
+        return entry
+    points = {name: base64url_decode(entry[name]).rjust(size, b"\0") for name in ("x", "y")}
+    return {**entry, **{name: base64url_encode(point).decode() for name, point in points.items()}}
+
+
 def jwk(algorithm: str, name: str = "first", **members: Any) -> dict[str, Any]:
     """The public key (for HS256 the secret) as a JWK whose `kid` is its name; `None` drops a member."""
     key = private_key(algorithm, name)
     public = key if algorithm == "HS256" else key.public_key()
-    entry = {**json.loads(_TO_JWK[algorithm](public)), "kid": name, **members}
+    entry = {**_padded(json.loads(_TO_JWK[algorithm](public))), "kid": name, **members}
     return {member: value for member, value in entry.items() if value is not None}
