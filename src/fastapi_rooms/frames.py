@@ -10,6 +10,12 @@ BINARY: Final = 0x2
 PLAIN: Final = 0
 """In place of window bits: compression was not negotiated."""
 
+JOINED_TEXT: Final = -1
+"""In place of window bits: texts that are JSON go out as one text, an array of them."""
+
+SSE: Final = -2
+"""In place of window bits: events of a stream (HTML, "Server-sent events")."""
+
 HEADER_BYTES: Final = 10
 """The longest header of a frame that is not masked."""
 

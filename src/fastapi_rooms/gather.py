@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi_rooms.batch import Batch
 from fastapi_rooms.payload import Payload
@@ -17,9 +17,9 @@ makes few large writes of many small ones. It costs a message some microseconds.
 
 
 class WriteFrames(Protocol):
-    """Passes bytes to a client's socket, without waiting."""
+    """Passes what `Batch.joined` made for a client on to its server, without waiting."""
 
-    def __call__(self, data: bytes, /) -> None:
+    def __call__(self, data: Any, /) -> None:
         """Write."""
         ...
 
@@ -44,8 +44,8 @@ class Gathers(Protocol):
 
     Attributes:
         batch: What was gathered and not yet written.
-        window_bits: What the client negotiated for compression; 0: none.
-        write_frames: Where its bytes go.
+        window_bits: What the client negotiated for compression; 0: none. Or another form of `Batch.joined`.
+        write_frames: Where that goes.
         descriptor: Where they may go instead, as long as `Send` takes all of them: nothing waits before them.
             Negative: nowhere.
         written: Messages written so far; see `tally`.
@@ -111,7 +111,8 @@ class Gatherer:
         waiting, self.waiting = self.waiting, []
         self._empty = Batch([], size=0)
         batch_before: Batch | None = None
-        bits_before, data = 0, b""
+        bits_before = 0
+        data: Any = b""
         send = self._find_send()
         for client in waiting:
             # `write_batch`, spelt out: this, and the loop of `fan_out`, is what a message costs beside the kernel.
@@ -122,8 +123,8 @@ class Gatherer:
             client.written += batch.tally
             try:
                 if batch is not batch_before or client.window_bits != bits_before:
+                    data = batch.joined(client.window_bits)
                     batch_before, bits_before = batch, client.window_bits
-                    data = batch.joined(bits_before)
                 if send is None or client.descriptor < 0:
                     client.write_frames(data)
                     continue

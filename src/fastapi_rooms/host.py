@@ -15,7 +15,7 @@ from fastapi_rooms.hooks import HookRunner, Hooks, UserT
 from fastapi_rooms.link import Link
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import Transport
+from fastapi_rooms.ports import Greeter, Transport
 from fastapi_rooms.registry import Registry
 from fastapi_rooms.send_queue import Dropped
 from fastapi_rooms.session import Session, refusal
@@ -60,6 +60,7 @@ class ManagerHost(Generic[UserT]):
 
     Attributes:
         gathering: Whether some connection has, or had, a `Pipe`.
+        joins: Whether messages are JSON of which one text may carry several, as an array. False unless set.
     """
 
     _gatherer: Gatherer  # of the loop
@@ -89,6 +90,7 @@ class ManagerHost(Generic[UserT]):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.draining = False
         self.gathering = False
+        self.joins = False
         self.accepted = 0
         self.disconnected: Counter[str] = Counter()
         self.past = ConnectionStatistics()
@@ -136,7 +138,13 @@ class ManagerHost(Generic[UserT]):
             raise refusal(websocket, 503, "too many connections")
         if user_id is not None and self.over_user_limit(user_id, more=1):
             raise refusal(websocket, 429, "too many connections of this user")
-        transport = choose_transport(websocket, self._gatherer, queue_bytes=self.queue.bytes)
+        transport = choose_transport(
+            websocket,
+            self._gatherer,
+            queue_bytes=self.queue.bytes,
+            send_timeout=self.queue.send_timeout,
+            joins=self.joins,
+        )
         self.gathering = self.gathering or transport.pipe is not None
         link = Link(
             transport,
@@ -165,14 +173,18 @@ class ManagerHost(Generic[UserT]):
 
     async def shake_hands(self, session: Session[UserT]) -> None:
         """Authorize, accept, authenticate; raises what refuses."""
-        if self.extension is not None and session.authenticate is None:
+        greeter = session.authenticate if isinstance(session.authenticate, Greeter) else None
+        known = session.authenticate is None or (greeter is not None and greeter.knows)
+        if self.extension is not None and known:
             await self.extension.before_accept(session)
             session.check_open()
         await shake_hands(session, self)
-        if self.extension is not None and session.authenticate is not None:
+        if self.extension is not None and not known:
             await self.extension.after_authentication(session)
             session.check_open()
         session.link.open()
+        if greeter is not None:
+            greeter.welcome(session.connection)
         if self.extension is not None:
             self.extension.accepted(session)
 
@@ -208,7 +220,7 @@ class ManagerHost(Generic[UserT]):
     async def overflowed(self, session: Session[UserT], dropped: Dropped) -> None:
         """Run `on_overflow`."""
         connection = session.connection
-        await self.runner.run(connection, "on_overflow", lambda: self.hooks.on_overflow(connection, dropped))
+        await self.runner.run(connection, "on_overflow", lambda: self.hooks._tell_overflow(connection, dropped))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run something in a task that the manager owns."""
@@ -252,7 +264,7 @@ class ManagerHost(Generic[UserT]):
         return True
 
     def _heartbeat_over(self, transport: Transport) -> Heartbeat | None:
-        if self._beat is None and transport.pipe is None:
+        if self._beat is None and (transport.pipe is None or not transport.pipe.pings):
             return None  # pings are the server's affair there
         return self.heartbeat
 

@@ -169,6 +169,21 @@ class Link:
         """Enqueue, waiting for space; False where the link takes no messages (any more)."""
         return self.writer.accepting and await self.writer.send(payload)
 
+    def control(self, payload: Payload) -> bool:
+        """Say what no policy may drop, with the space reserved for it; never waits.
+
+        A client for whom even that is full is closed with 4008.
+
+        Returns:
+            Whether it is said.
+        """
+        if not self.writer.accepting:
+            return False
+        if self.writer.offer_control(payload):
+            return True
+        self.shut(DisconnectReason.SLOW_CONSUMER, CloseCode.SLOW_CONSUMER, "the send queue is full")
+        return False
+
     async def until_half_empty(self) -> None:
         """Wait for the end of the overflow episode, if one is on, or of the link: by `send_timeout` it comes."""
         await self.writer.until_half_empty()
@@ -231,6 +246,10 @@ class Link:
     def pipe_failed(self, error: Exception) -> None:
         """Shared frames: what was gathered could not be written; see `PipeOwner`."""
         self.writer.fail_gathered(error)
+
+    def pipe_stuck(self) -> None:
+        """What was gathered has been on its way for longer than `send_timeout`; see `PipeOwner`."""
+        self._write_stuck(DisconnectReason.SEND_TIMEOUT)
 
     def peer_lives(self) -> None:
         """Shared frames: a pong has come; see `PipeOwner`."""

@@ -1,14 +1,17 @@
 """One message, encoded once, however many connections it goes to."""
 
+import re
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from fastapi_rooms.errors import UnencodableMessage
-from fastapi_rooms.frames import BINARY, TEXT, build_frame, shared_window
+from fastapi_rooms.frames import BINARY, SSE, TEXT, build_frame, shared_window
 from fastapi_rooms.tally import tally
+
+_LINE_END: Final = re.compile("\r\n|\n|\r")
 
 
 class Payload:
@@ -16,14 +19,17 @@ class Payload:
 
     Attributes:
         event: The ASGI `websocket.send` event (ASGI spec, "Send - send event"). Shared: never changed.
+        event_id: What an event stream names it by, in one line: who comes back with it gets what came after.
+            `None`: nothing.
         size: Bytes on the wire without framing: UTF-8 for text.
         tally: One message of so many bytes; see `tally`.
     """
 
-    __slots__ = ("_frames", "event", "size", "tally")
+    __slots__ = ("_frames", "event", "event_id", "size", "tally")
 
-    def __init__(self, data: str | bytes, *, size: int | None = None) -> None:
+    def __init__(self, data: str | bytes, *, size: int | None = None, event_id: str | None = None) -> None:
         self._frames: dict[int, bytes] | None = None
+        self.event_id = event_id
         if isinstance(data, str):
             self.event: dict[str, Any] = {"type": "websocket.send", "text": data}
             self.size = _utf8_size(data) if size is None else size
@@ -52,6 +58,26 @@ class Payload:
             opcode, raw = (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)
             frame = self._frames[window_bits] = build_frame(opcode, raw, window_bits=window_bits)
         return frame
+
+    def sse(self) -> bytes:
+        """The event of a stream (HTML, "Server-sent events"), built once for all: `id`, and the text as `data`.
+
+        Whatever ends a line in the text is a line feed at the client.
+
+        Raises:
+            UnencodableMessage: It is binary.
+        """
+        if self._frames is None:
+            self._frames = {}
+        event = self._frames.get(SSE)
+        if event is None:
+            text = self.data
+            if not isinstance(text, str):
+                raise UnencodableMessage(message_type=bytes, detail="an event stream carries text")
+            head = "" if self.event_id is None else f"id: {self.event_id}\n"
+            data = "\ndata: ".join(_LINE_END.split(text))
+            event = self._frames[SSE] = f"{head}data: {data}\n\n".encode()
+        return event
 
     @classmethod
     def of(cls, message: object) -> "Payload":

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
+
+from starlette.requests import HTTPConnection
 
 from fastapi_rooms.gather import Gatherer, Gathers
 from fastapi_rooms.payload import Payload
@@ -22,6 +24,9 @@ class Gone:
 
 SHARED_FRAMES_EXTENSION: Final = "fastapi_rooms.shared_frames"
 """Where, in `scope["extensions"]`, a server that takes frames offers itself: `{"server": FrameServer}`."""
+
+SSE_EXTENSION: Final = "fastapi_rooms.sse"
+"""Where, in `scope["extensions"]`, an event stream that poses as a WebSocket says so: `{"stream": SSEStream}`."""
 
 
 DirectSend = Callable[[MutableMapping[str, Any]], Coroutine[Any, Any, None]]
@@ -88,7 +93,7 @@ class Transport(Protocol):
 
 
 class Pipe(Gathers, Protocol):
-    """What a transport can do more if it writes frames by itself: all messages of a turn of the loop in one write.
+    """What a transport can do more if it gathers: all messages of a turn of the loop in one write.
 
     Attributes:
         ready: Whether messages are taken now: the handshake is complete, nothing has ended the connection, and the
@@ -96,10 +101,12 @@ class Pipe(Gathers, Protocol):
         batch: What was gathered and not yet written. A broadcast may put in its place what `add` made of an equal
             one for another client, while the pipe is ready.
         gatherer: Who writes the batch at the end of the turn.
+        pings: Whether there are protocol pings that it can send.
     """
 
     ready: bool
     gatherer: Gatherer
+    pings: bool
 
     def add(self, payload: Payload) -> None:
         """Gather one message; it goes out at the end of the turn, or now if that is much. Only while `ready`."""
@@ -132,7 +139,7 @@ class Pipe(Gathers, Protocol):
         ...
 
     def ping(self) -> None:
-        """Send a ping (RFC 6455 §5.5.2); the pong is told to the owner."""
+        """Send a ping (RFC 6455 §5.5.2); the pong is told to the owner. Nothing without `pings`."""
         ...
 
 
@@ -145,6 +152,10 @@ class PipeOwner(Protocol):
 
     def pipe_failed(self, error: Exception) -> None:
         """What was gathered could not be written."""
+        ...
+
+    def pipe_stuck(self) -> None:
+        """What was gathered has been on its way for longer than a write may take."""
         ...
 
     def peer_lives(self) -> None:
@@ -216,6 +227,42 @@ class FrameClient(Protocol):
 
     def stopping(self) -> bool:
         """The server stops; True where the client closes the connection in its own time."""
+        ...
+
+
+@runtime_checkable
+class Greeter(Protocol):
+    """What more an authenticator can do: have the first exchange with the client by itself.
+
+    Attributes:
+        knows: Whether the user is known already, and nothing has to be received.
+    """
+
+    knows: bool
+
+    async def greet(self, connection: Any) -> object:
+        """The user, from the first messages, which it receives. Within `Limits.authentication_timeout`.
+
+        Raises:
+            AuthenticationError: With the close code of the refusal.
+        """
+        ...
+
+    def welcome(self, connection: Any) -> None:
+        """Messages to the client are taken now: what is said here comes first. Must not raise."""
+        ...
+
+
+@runtime_checkable
+class Identifier(Protocol):
+    """What more an authenticator can do: look for a token in the handshake."""
+
+    async def identify(self, connection: HTTPConnection) -> object | None:
+        """The user; `None` where the handshake holds no token.
+
+        Raises:
+            AuthenticationError: It holds one that is refused.
+        """
         ...
 
 

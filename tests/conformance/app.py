@@ -13,6 +13,7 @@ from . import recording
 from .auth_endpoints import router
 from .managers import MANAGERS, Fragile, Strict
 from .recording import EVENTS, LOGGED, live_objects, open_sockets, record, resident_bytes, tasks, watch_logs
+from .streams import router as streams
 
 TICK = 0.1
 """Seconds between the messages of a feed: it is a clock that it tells, not one that a test waits by."""
@@ -32,6 +33,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(lifespan=lifespan)
 app.include_router(router)
+app.include_router(streams)
 watch_logs()
 
 

@@ -112,6 +112,11 @@ MANAGERS: dict[str, Recorded] = {
     "churn": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "fragile": Fragile(queue=_QUEUE, limits=_LIMITS),
     "bursts": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
+    "events": Recorded(queue=_QUEUE, limits=Limits(connections_per_user=1, handler_grace=HANDLER_GRACE)),
+    "joined-drop": Recorded(queue=_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),
+    "joined-close": Recorded(queue=_QUEUE, limits=_LIMITS),
 }
+for _label in ("joined-drop", "joined-close"):
+    MANAGERS[_label]._host.joins = True
 for _label, _manager in MANAGERS.items():
     _manager.label = _label

@@ -110,7 +110,7 @@ class Client:
                 await self._more()
             except EOFError:
                 raise RefusedError(0, {}, bytes(self._buffer)) from None
-        self.status, self.headers = _head(bytes(self._buffer[:end]))
+        self.status, self.headers = head_of(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
         if self.status != 101:
             raise RefusedError(self.status, self.headers, await self._body())
@@ -271,7 +271,8 @@ def _parse(buffer: bytearray) -> tuple[int, bool, bytes] | None:
     return first & 0x0F, bool(first & 0x80), payload
 
 
-def _head(data: bytes) -> tuple[int, dict[str, str]]:
+def head_of(data: bytes) -> tuple[int, dict[str, str]]:
+    """Status and headers of a response's head, without the empty line."""
     status_line, *lines = data.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines)
     parts = status_line.split(" ", 2)
@@ -287,7 +288,7 @@ async def request(port: int, method: str, path: str, *, timeout: float = TIMEOUT
         try:
             head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n"
             writer.write((head + "Content-Length: 0\r\n\r\n").encode())
-            status, headers = _head((await reader.readuntil(b"\r\n\r\n"))[:-4])
+            status, headers = head_of((await reader.readuntil(b"\r\n\r\n"))[:-4])
             length = headers.get("content-length")
             body = await (reader.readexactly(int(length)) if length else reader.read())
         except asyncio.IncompleteReadError as error:

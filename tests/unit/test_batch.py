@@ -1,12 +1,14 @@
 import gc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_rooms.batch import FULL, Batch
-from fastapi_rooms.frames import HEADER_BYTES, PLAIN
+from fastapi_rooms.errors import UnencodableMessage
+from fastapi_rooms.frames import HEADER_BYTES, JOINED_TEXT, PLAIN, SSE
 from fastapi_rooms.payload import Payload
 from unit.frame_fakes import BINARY, TEXT, OnWire, inflate, split_frames
 
@@ -81,6 +83,55 @@ def test_each_window_has_its_own_bytes_joined_once() -> None:
 def test_a_single_message_is_not_copied() -> None:
     payload = Payload("a" * 1000)
     assert batch_of(payload).joined(12) is payload.frame(12)
+
+
+def test_texts_are_joined_to_an_array() -> None:
+    events = batch_of(Payload('{"a":1}'), Payload("[2]"), Payload('"ü"')).joined(JOINED_TEXT)
+    assert events == ({"type": "websocket.send", "text": '[{"a":1},[2],"ü"]'},)
+
+
+def test_a_text_that_is_alone_is_no_array_and_not_copied() -> None:
+    payload = Payload("no JSON")
+    (event,) = batch_of(payload).joined(JOINED_TEXT)
+    assert event is payload.event
+
+
+def test_nothing_is_joined_to_no_event() -> None:
+    assert Batch([], size=0).joined(JOINED_TEXT) == ()
+
+
+@given(st.lists(st.sampled_from([Payload("1"), Payload("2"), Payload(b"b"), Payload(b"c")])))
+def test_what_is_binary_stays_in_its_place_among_texts(payloads: list[Payload]) -> None:
+    events = batch_of(*payloads).joined(JOINED_TEXT)
+    apart = [
+        data
+        for event in events
+        for data in ([event["bytes"]] if "bytes" in event else event["text"].strip("[]").split(","))
+    ]
+    assert apart == [payload.data for payload in payloads]
+    kinds = ["text" in event for event in events]
+    assert not any(one and other for one, other in pairwise(kinds))
+
+
+def test_events_of_a_stream_are_one_piece_of_its_body() -> None:
+    events = batch_of(Payload("1", event_id="at"), Payload("2")).joined(SSE)
+    assert events == (
+        {"type": "http.response.body", "body": b"id: at\ndata: 1\n\ndata: 2\n\n", "more_body": True},
+    )
+
+
+@pytest.mark.parametrize("form", [JOINED_TEXT, SSE])
+def test_events_are_made_once(form: int) -> None:
+    batch = batch_of(Payload("1"), Payload("2"))
+    assert batch.joined(form) is batch.joined(form)
+    assert batch.joined(PLAIN) == Payload("1").frame(PLAIN) + Payload("2").frame(PLAIN)
+
+
+def test_a_stream_cannot_carry_what_is_binary() -> None:
+    batch = batch_of(Payload("1"), Payload(b"2"))
+    for _ in range(2):
+        with pytest.raises(UnencodableMessage):
+            batch.joined(SSE)
 
 
 @pytest.mark.parametrize(("size", "full"), [(FULL - HEADER_BYTES - 1, False), (FULL - HEADER_BYTES, True)])

@@ -16,15 +16,22 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from fastapi_rooms import ConnectionManager
+from fastapi_rooms.frames import JOINED_TEXT, SSE
 from fastapi_rooms.gather import Gatherer
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.ports import SHARED_FRAMES_EXTENSION, Transport
+from fastapi_rooms.ports import SHARED_FRAMES_EXTENSION, SSE_EXTENSION, Transport
 from fastapi_rooms.testing import eventually
 from fastapi_rooms.transports.choose import choose_transport
 from fastapi_rooms.transports.gathered import GatheredTransport
+from fastapi_rooms.transports.joined import JoinedTransport
+from fastapi_rooms.transports.sse import SSEStream
 from fastapi_rooms.transports.websocket import WebSocketTransport
+from unit.apps import client_of
 from unit.frame_fakes import FakeServer
 from unit.frame_sessions import Session
+from unit.joined_fakes import StandardServer
+from unit.stream_fakes import HttpServer
 
 Endpoint = Callable[[WebSocket], Awaitable[None]]
 
@@ -201,3 +208,58 @@ async def test_the_bound_of_the_send_queue_bounds_the_servers_buffer() -> None:
     transport = choose_transport(websocket, Gatherer(asyncio.get_running_loop()), queue_bytes=4000)
     await transport.accept(subprotocol=None, headers=())
     assert server.wire.limit == 1000
+
+
+def chosen_for(websocket: WebSocket, *, joins: bool = False) -> Transport:
+    gatherer = Gatherer(asyncio.get_running_loop())
+    return choose_transport(websocket, gatherer, queue_bytes=None, send_timeout=1.0, joins=joins)
+
+
+async def test_messages_are_joined_only_where_the_manager_says_so() -> None:
+    websocket = StandardServer().websocket
+    assert isinstance(chosen_for(websocket), WebSocketTransport)
+    transport = chosen_for(websocket, joins=True)
+    assert isinstance(transport, JoinedTransport)
+    assert transport.window_bits == JOINED_TEXT
+
+
+async def test_messages_are_not_joined_for_a_server_whose_sends_cannot_be_stepped() -> None:
+    assert isinstance(chosen_for(FakeServer().websocket, joins=True), WebSocketTransport)
+
+
+async def test_shared_frames_are_not_joined() -> None:
+    server = FakeServer()
+    extensions = {SHARED_FRAMES_EXTENSION: {"server": server}}
+    websocket = WebSocket({"type": "websocket", "extensions": extensions}, server.receive, server.send)
+    assert isinstance(chosen_for(websocket, joins=True), GatheredTransport)
+
+
+@pytest.mark.parametrize("joins", [False, True])
+async def test_an_event_stream_gathers_events_for_every_manager(joins: bool) -> None:
+    request = HttpServer()
+    stream = SSEStream(request.scope, request.receive, request.send)
+    transport = chosen_for(stream.websocket, joins=joins)
+    assert isinstance(transport, JoinedTransport)
+    assert transport.window_bits == SSE
+
+
+async def test_an_event_stream_is_found_only_if_it_is_where_messages_go() -> None:
+    request, server = HttpServer(), StandardServer()
+    stream = SSEStream(request.scope, request.receive, request.send)
+    scope = {"type": "websocket", "extensions": {SSE_EXTENSION: {"stream": stream}}}
+    assert isinstance(chosen_for(WebSocket(scope, server.receive, server.send)), WebSocketTransport)
+
+
+async def test_a_manager_whose_messages_may_be_joined_sends_a_turns_messages_as_one() -> None:
+    manager = ConnectionManager()
+    manager._host.joins = True
+
+    async def endpoint(websocket: WebSocket) -> None:
+        async with manager.connect(websocket) as connection:
+            for number in range(3):
+                await connection.send({"number": number})
+            await connection.receive()
+
+    async with client_of(endpoint) as client, client.websocket("/lobby") as socket:
+        assert await socket.receive_json() == [{"number": 0}, {"number": 1}, {"number": 2}]
+        await socket.send("enough")

@@ -1,11 +1,11 @@
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from fastapi_rooms.batch import Batch
-from fastapi_rooms.frames import PLAIN
+from fastapi_rooms.frames import PLAIN, SSE
 from fastapi_rooms.gather import MANY, MORE_TURNS, Gatherer, Gathers, Send, WriteFrames, write_batch
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.tally import tally
@@ -157,7 +157,7 @@ def test_each_window_is_written_its_own_bytes_joined_once(monkeypatch: pytest.Mo
     joins: list[int] = []
     joined = Batch.joined
 
-    def counting(self: Batch, window_bits: int) -> bytes:
+    def counting(self: Batch, window_bits: int) -> Any:
         joins.append(window_bits)
         return joined(self, window_bits)
 
@@ -194,6 +194,16 @@ def test_a_client_whose_write_raises_does_not_keep_the_others_from_theirs() -> N
     assert [client.received for client in crowd] == [[[b"a"]], [], [[b"a"]]]
     assert crowd[1].errors == [crowd[1].error]
     assert crowd[1].batch is None
+
+
+def test_a_batch_that_cannot_be_joined_fails_for_all_who_got_it_and_for_nobody_else() -> None:
+    loop, ann, bob, cid, dan = Turns(), Client(), Client(SSE), Client(SSE), Client()
+    gatherer = gatherer_of(loop)
+    add(gatherer, Payload("a"), ann)
+    add(gatherer, Payload(b"b"), bob, cid, dan)
+    loop.turn()
+    assert [client.received for client in (ann, bob, cid, dan)] == [[[b"a"]], [], [], [[b"b"]]]
+    assert [len(client.errors) for client in (ann, bob, cid, dan)] == [0, 1, 1, 0]
 
 
 def test_who_was_written_early_is_not_written_twice() -> None:

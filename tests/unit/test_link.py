@@ -487,3 +487,16 @@ async def test_a_stalled_client_wants_no_turn(monkeypatch: pytest.MonkeyPatch) -
     assert link.pause_wanted() is None
     link.shut(DisconnectReason.CLOSED, 1000)
     await link.finish()
+
+
+async def test_control_has_space_of_its_own_and_a_client_that_fills_even_that_is_closed() -> None:
+    transport, owner = FakeTransport(), FakeOwner()
+    link = make_link(transport, owner, queue=QueueLimits(messages=1, bytes=None, close_timeout=SHORT))
+    transport.stall()
+    said = 0
+    while link.control(HELLO):
+        said += 1
+    assert said == 1 + 16
+    assert ending(link) == (DisconnectReason.SLOW_CONSUMER, 4008)
+    assert not link.control(HELLO)
+    await link.finish()

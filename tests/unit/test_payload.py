@@ -238,3 +238,34 @@ def test_each_window_that_matters_has_a_frame_of_its_own(message: str | bytes) -
     for window_bits in (9, 12):
         assert inflate(frames[window_bits].data, window_bits) == b"x" * 5000
     assert payload.frame(12) is payload.frame(15) is not payload.frame(9)
+
+
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        ('{"ü":1}', 'data: {"ü":1}\n\n'),
+        ("", "data: \n\n"),
+        (" a: b", "data:  a: b\n\n"),
+        ("a\nb\r\nc\rd\n", "data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"),
+        ("a\u2028b\x0bc\x85", "data: a\u2028b\x0bc\x85\n\n"),
+    ],
+)
+def test_as_an_event_of_a_stream_each_line_is_a_line_of_data(text: str, event: str) -> None:
+    assert Payload(text).sse().decode() == event
+
+
+def test_an_event_of_a_stream_has_the_id_that_the_payload_has() -> None:
+    payload = Payload("a", event_id="17.Xk")
+    assert (payload.event_id, payload.sse()) == ("17.Xk", b"id: 17.Xk\ndata: a\n\n")
+    assert Payload("a").event_id is None
+
+
+def test_its_event_of_a_stream_is_built_once_and_is_no_frame() -> None:
+    payload = Payload("a")
+    assert payload.sse() is payload.sse()
+    assert payload.frame(0) == Payload("a").frame(0)
+
+
+def test_what_is_binary_is_no_event_of_a_stream() -> None:
+    with pytest.raises(UnencodableMessage, match="an event stream carries text"):
+        Payload(b"a").sse()

@@ -4,11 +4,15 @@ from typing import Any, cast
 
 import pytest
 from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from fastapi_rooms.transports.servers import find_transport, is_steppable, unwrap
+from fastapi_rooms.transports.servers import find_transport, is_finished_by_threads, is_steppable, unwrap
+from fastapi_rooms.transports.sse import SSEStream
 
 
 class Wire:
@@ -172,3 +176,58 @@ def test_it_is_looked_for_below_many_wrappers_but_not_without_end() -> None:
     send = Server(Wire()).send
     assert find_transport(wrapped(send, 5)) is not None
     assert find_transport(wrapped(send, 50)) is None
+
+
+async def seen_below(middleware: Any, send: Send, **options: Any) -> Send:
+    """What an app gets for `send` below a middleware, for a request from another origin that takes gzip."""
+    seen: list[Send] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(send)
+
+    async def receive() -> Message:
+        return {}
+
+    headers = [(b"origin", b"https://a.example"), (b"accept-encoding", b"gzip")]
+    await middleware(app, **options)({"type": "http", "method": "GET", "headers": headers}, receive, send)
+    return seen[0]
+
+
+@pytest.mark.parametrize("middleware", [CORSMiddleware, ServerErrorMiddleware])
+def test_the_servers_own_send_is_found_below_what_only_changes_a_responses_start(middleware: Any) -> None:
+    send = Server().send
+    wrapped = asyncio.run(seen_below(middleware, send))
+    assert wrapped != send
+    assert unwrap(wrapped) == send
+
+
+def test_compression_is_respected_but_what_is_to_be_aborted_is_found_below_it() -> None:
+    wire = Wire()
+    wrapped = asyncio.run(seen_below(GZipMiddleware, Server(wire).send))
+    assert unwrap(wrapped) == wrapped
+    assert not is_steppable(wrapped)
+    assert find_transport(wrapped) is wire  # type: ignore[comparison-overlap]  # as above
+
+
+@pytest.mark.parametrize(
+    ("module", "steppable"), [("uvicorn.protocols.http.h11_impl", True), ("granian._futures", False)]
+)
+async def test_an_event_stream_is_as_good_as_the_server_below_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, steppable: bool
+) -> None:
+    async def receive() -> Message:
+        return {}
+
+    monkeypatch.setattr(Server, "__module__", module)
+    wire = Wire()
+    stream = SSEStream({"type": "http"}, receive, Server(wire).send)
+    assert is_steppable(stream.send) is steppable
+    assert is_finished_by_threads(stream.send) is not steppable
+    assert find_transport(stream.send) is wire  # type: ignore[comparison-overlap]  # as above
+
+
+def test_a_transport_that_other_streams_share_is_not_ours_to_abort(monkeypatch: pytest.MonkeyPatch) -> None:
+    send = hypercorn_of(Wire())
+    assert find_transport(send) is not None
+    monkeypatch.setattr(Connected, "streams", {}, raising=False)
+    assert find_transport(send) is None

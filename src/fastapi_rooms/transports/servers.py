@@ -15,20 +15,29 @@ _MAX_LAYERS: Final = 16
 _STEPPABLE: Final = ("uvicorn.", "hypercorn.", "daphne.", "fastapi_rooms.transports.", "fastapi_rooms.testing.")
 """Modules whose `send` knows nothing of the task it runs in; the conformance suite decides."""
 
-_TRANSPARENT: Final = frozenset({"starlette._exception_handler", "starlette.middleware.sessions"})
-"""Modules whose wrappers of `send` do nothing for a WebSocket but pass the message on."""
+_TRANSPARENT: Final = frozenset(
+    {
+        "starlette._exception_handler",
+        "starlette.middleware.cors",
+        "starlette.middleware.errors",
+        "starlette.middleware.sessions",
+    }
+)
+"""Modules whose wrappers of `send` only pass on what a WebSocket sends, or a response that has begun."""
 
 
 def unwrap(send: Send) -> Send:
-    """The server's own `send`, below wrappers that are known to pass WebSocket messages on unchanged.
+    """The server's own `send`, below wrappers that are known to pass messages on unchanged.
+
+    That is: all messages of a WebSocket, and of a response its body.
 
     A wrapper that is not known, such as a middleware's, is where it ends: it may count, or change, what it
     passes on.
     """
     for _ in range(_MAX_LAYERS):
-        if getattr(send, "__module__", None) not in _TRANSPARENT:
+        if getattr(getattr(send, "func", send), "__module__", None) not in _TRANSPARENT:
             break
-        inner = _closed_over(send, "send")
+        inner = _inside(send)
         if inner is None:
             break
         send = inner
@@ -38,7 +47,10 @@ def unwrap(send: Send) -> Send:
 def is_steppable(send: Send) -> bool:
     """Whether `send`, unwrapped, may be stepped by hand (see `stepping`)."""
     owner = _owner(send)
-    return type(owner).__module__.startswith(_STEPPABLE) if owner is not None else False
+    if owner is None:
+        return False
+    beneath = _beneath(send)
+    return type(owner).__module__.startswith(_STEPPABLE) and (beneath is None or is_steppable(beneath))
 
 
 def is_finished_by_threads(send: Send) -> bool:
@@ -63,11 +75,24 @@ def find_transport(send: Send) -> asyncio.WriteTransport | None:
 
 def _innermost(send: Send) -> Send:
     for _ in range(_MAX_LAYERS):
-        inner: Any = _closed_over(send, "send")
+        inner: Any = _inside(send) or _beneath(send)
         if inner is None:
             break
         send = inner
     return send
+
+
+def _beneath(send: Send) -> Any:
+    """What is called by a stream of ours that poses as a WebSocket, or by Starlette's compression; else `None`."""
+    owner = _owner(send)
+    name = _HOLDS.get(type(owner).__module__)
+    return None if name is None else getattr(owner, name, None)
+
+
+def _inside(send: Any) -> Any:
+    """The `send` that a wrapper calls; `None` where there is none."""
+    keywords: dict[str, Any] = getattr(send, "keywords", None) or {}  # a functools.partial's
+    return keywords.get("send") or _closed_over(send, "send")
 
 
 def _owner(send: Send) -> Any:
@@ -83,6 +108,10 @@ def _closed_over(function: Any, name: str) -> Any:
     return next((cell.cell_contents for free, cell in zip(names, cells, strict=True) if free == name), None)
 
 
+_HOLDS: Final = {"fastapi_rooms.transports.sse": "beneath", "starlette.middleware.gzip": "send"}
+"""Modules whose objects are wrappers of a `send`, and where they keep it."""
+
+
 def _attribute(name: str) -> Callable[[Any], Any]:
     return lambda found: getattr(found, name, None)
 
@@ -91,12 +120,17 @@ def _bound_to(found: Any) -> Any:
     return getattr(found, "__self__", None)
 
 
+def _alone(found: Any) -> Any:
+    return None if hasattr(found, "streams") else found  # HTTP/2 has others on the same transport
+
+
 _TRANSPORT_PATHS: Final[tuple[tuple[Callable[[Any], Any], ...], ...]] = (
     (_attribute("transport"),),  # uvicorn: the protocol that `send` is a method of
-    # hypercorn: WSStream.send is a method of H11Protocol, whose send is a method of TCPServer
+    # hypercorn: a stream's send is a method of H11Protocol, whose send is a method of TCPServer
     (
         _attribute("send"),
         _bound_to,
+        _alone,
         _attribute("send"),
         _bound_to,
         _attribute("writer"),

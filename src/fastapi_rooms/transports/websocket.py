@@ -41,9 +41,13 @@ class WebSocketTransport:
 
     def write(self, payload: Payload) -> Awaitable[None] | None:
         """Pass one message to the server; see `Transport.write`."""
+        return self.pass_on(payload.event)
+
+    def pass_on(self, event: Message) -> Awaitable[None] | None:
+        """Pass one ASGI event to the server, as `write` does a message."""
         if self.direct is not None:
-            return step(self.direct(payload.event))
-        return _Later(self, payload.event)
+            return step(self.direct(event))
+        return _Later(self, event)
 
     async def receive(self) -> str | bytes | Gone:
         """The next message; see `Transport.receive`."""
