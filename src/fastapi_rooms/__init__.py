@@ -27,6 +27,7 @@ from fastapi_rooms.errors import (
 )
 from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.history_ports import Remembered
+from fastapi_rooms.hub import Event, Hub, HubError, HubRoom
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.options import (
@@ -67,9 +68,13 @@ __all__ = [
     "DisconnectReason",
     "Dropped",
     "Drops",
+    "Event",
     "Heartbeat",
     "History",
     "HookTimeout",
+    "Hub",
+    "HubError",
+    "HubRoom",
     "InvalidMessage",
     "JoinRefused",
     "Joined",

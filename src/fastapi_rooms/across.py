@@ -65,6 +65,15 @@ class Across(Protocol):
         """Connections and users elsewhere, and the processes that did not say."""
         ...
 
+    @property
+    def process(self) -> str:
+        """This one's name among them."""
+        ...
+
+    async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
+        """Have another process do something; its answer, or `None` where there is none within so many seconds."""
+        ...
+
     async def position(self, room: str) -> Position:
         """Where a history is."""
         ...
@@ -148,6 +157,15 @@ class Alone:
     async def members(self, room: str) -> tuple[list[tuple[str, str | None]], frozenset[str]]:
         """There is no elsewhere."""
         return [], frozenset()
+
+    @property
+    def process(self) -> str:
+        """The only one needs no name."""
+        return "0"
+
+    async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
+        """There is no other."""
+        return None
 
     async def position(self, room: str) -> Position:
         """No room has one."""

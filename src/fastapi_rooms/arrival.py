@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from fastapi_rooms.errors import AuthenticationError, CloseCode, DisconnectReason
 from fastapi_rooms.identity import expires_at_of, user_id_of
 from fastapi_rooms.options import Limits
-from fastapi_rooms.ports import SUBPROTOCOL_SCOPE_KEY
+from fastapi_rooms.ports import SUBPROTOCOL_SCOPE_KEY, Greeter
 from fastapi_rooms.registry import Registry
 from fastapi_rooms.session import Session
 
@@ -64,8 +64,11 @@ async def _authenticate(session: Session[Any], host: Arrivals) -> None:
     deadline = asyncio.timeout(host.limits.authentication_timeout)
     try:
         async with deadline:
-            message = await session.connection.receive()
-            user = await session.authenticate.authenticate(_token_in(message))
+            if isinstance(session.authenticate, Greeter):
+                user = await session.authenticate.greet(session.connection)
+            else:
+                message = await session.connection.receive()
+                user = await session.authenticate.authenticate(_token_in(message))
     except AuthenticationError as error:
         expired = error.code == CloseCode.TOKEN_EXPIRED
         reason = DisconnectReason.TOKEN_EXPIRED if expired else DisconnectReason.AUTHENTICATION_FAILED

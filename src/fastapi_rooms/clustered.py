@@ -300,6 +300,19 @@ class Clustered:
         """See `Local`."""
         return self._census.answer(header)
 
+    @property
+    def process(self) -> str:
+        """See `Across`."""
+        return self.cluster.process
+
+    async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
+        """See `Across`."""
+        return await self.cluster.request(process, body, within=within)
+
+    async def requested(self, body: bytes) -> bytes:
+        """See `Local`."""
+        return await self._hooks._requested(body)
+
     def presence_heard(self, header: Header, body: bytes) -> None:
         """See `Local`."""
         self._presences.heard(header, body)

@@ -47,6 +47,8 @@ class Kind(Enum):
     """Tell the asking process who is in the room here."""
     PRESENCE_ALL = "presence_all"
     """Who of the sending process is in the room."""
+    REQUEST = "request"
+    """To one process: do something for a client of its own, and answer."""
     ALIVE = "alive"
     """A process says that it runs, and finds out whether it is heard."""
     BYE = "bye"

@@ -80,6 +80,10 @@ class Hooks(Generic[UserT, MessageT]):
             dropped: What it missed, counted.
         """
 
+    async def _tell_overflow(self, connection: Connection[UserT], dropped: Dropped) -> None:
+        """An overflow episode is over; what a protocol on top says then comes before the hook."""
+        await self.on_overflow(connection, dropped)
+
     async def on_active(self) -> None:
         """The first connection is here. Connections wait for it before their `on_connect`."""
 
@@ -138,7 +142,7 @@ class HookRunner:
         """
         error = await self._call(connection, name, hook)
         if error is not None and expected_end(error) is None and not isinstance(error, ConnectionClosed):
-            await self._report(connection, name, error)
+            await self.report(connection, name, error)
         return error
 
     async def _call(
@@ -179,9 +183,10 @@ class HookRunner:
             connection.link.shut(expected.reason, expected.code, expected.text)
             return
         connection.link.shut(reason, CloseCode.INTERNAL_ERROR, "internal error")
-        await self._report(connection, name, error)
+        await self.report(connection, name, error)
 
-    async def _report(self, connection: Connection[Any], name: str, error: Exception) -> None:
+    async def report(self, connection: Connection[Any], name: str, error: Exception) -> None:
+        """Log what is nobody's wish, and tell `on_error`; the connection goes on."""
         logger.error("%s failed for connection %s", name, connection.id, exc_info=error)
         try:
             async with asyncio.timeout(self._limits.hook_timeout):

@@ -218,6 +218,7 @@ class Memberships:
             return None
         if self.reach is not None:
             self.reach.left(connection, room, on_purpose=True)
+        self._hooks._tell_left(connection, room)
         leaving = session.run_beside(self._after_leave(connection, room, note))
         place = (connection.id, room)
         self._leaving[place] = leaving
@@ -266,6 +267,10 @@ class Memberships:
             return _refusal(connection, room, f"a room's name has at most {longest} bytes")
         if most is not None and len(connection.memberships or ()) >= most:
             return _refusal(connection, room, f"a connection may be in {most} rooms")
+        policy = self._hooks.room_policy(room)
+        room_for = None if policy is None else policy.members
+        if room_for is not None and self._host.registry.count_in_room(room) >= room_for:
+            return _refusal(connection, room, "the room is full")
         return None
 
     def _join(self, connection: Connection[Any], room: str, stay: _Stay) -> bool:

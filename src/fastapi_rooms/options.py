@@ -237,6 +237,12 @@ class RoomPolicy:
 
     Attributes:
         overflow: What happens to this room's messages at a full queue. `None`: as the manager.
+        members: Members that the room may have in this process; one more raises `JoinRefused`. `None` (default):
+            any number.
     """
 
     overflow: Overflow | None = None
+    members: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)

@@ -74,7 +74,10 @@ class PresenceHost:
         self._hooks = hooks
         self._host = host
         self._policy_of = policy_of
-        self._tells = type(hooks).on_presence is not RoomHooks.on_presence
+        kind = type(hooks)
+        self._tells = (
+            kind.on_presence is not RoomHooks.on_presence or kind._tell_presence is not RoomHooks._tell_presence
+        )
 
     def present(self, connection: Connection[Any], room: str) -> Mapping[str, object] | None:
         """See there."""
@@ -92,5 +95,5 @@ class PresenceHost:
     async def on_presence(self, room: str, diff: PresenceDiff) -> None:
         """See there."""
         if self._tells:
-            hook = partial(self._hooks.on_presence, room, diff)
+            hook = partial(self._hooks._tell_presence, room, diff)
             await run_apart("on_presence", hook, within=self._host.limits.hook_timeout)

@@ -106,6 +106,18 @@ class Reader:
             _wake(self._space)
         return message
 
+    def charge(self, more: int) -> bool:
+        """A message has brought `more` than one: each counts towards the rate.
+
+        Returns:
+            Whether that may be; if not, the violation was told.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._gate is not None and not all(self._gate.admit(0, now=now) for _ in range(more)):
+            self._on_violation(DisconnectReason.RATE_LIMITED, CloseCode.RATE_LIMITED, "too many messages")
+            return False
+        return True
+
     def end(self, *, keep_inbox: bool) -> None:
         """No message will come any more; what is in the inbox can still be taken where it is kept.
 

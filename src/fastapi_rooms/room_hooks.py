@@ -74,6 +74,17 @@ class RoomHooks(Generic[UserT]):
         is logged.
         """
 
+    async def _tell_presence(self, room: str, diff: PresenceDiff) -> None:
+        """As `on_presence`; what a protocol on top says then comes before the hook."""
+        await self.on_presence(room, diff)
+
+    def _tell_left(self, connection: Connection[UserT], room: str) -> None:
+        """A call of ours has ended a membership. For a protocol on top: synchronous, and must not raise."""
+
+    async def _requested(self, body: bytes) -> bytes:
+        """Another process asks for something that a protocol on top does here; what it is told. Must not raise."""
+        return b""
+
     def room_policy(self, room: str) -> RoomPolicy | None:
         """How this room differs from the manager; `None`, the default: not at all.
 

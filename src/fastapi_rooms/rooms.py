@@ -14,7 +14,7 @@ from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.delivering import deliver_to, from_thread
 from fastapi_rooms.errors import CloseCode, ConfigurationError
-from fastapi_rooms.fanout import Delivery, Exclude
+from fastapi_rooms.fanout import Delivery, Exclude, Missed
 from fastapi_rooms.history_policy import PolicyOf, policy_of
 from fastapi_rooms.hooks import MessageT, UserT
 from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
@@ -87,7 +87,6 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
             raise ConfigurationError("Overflow.CONFLATE replaces messages, and a history promises all: choose one")
         if (kept or self.presence) is not None and self.broker is None:
             self.broker = MemoryBroker()
-        self._deliver_here = partial(deliver_to, self._host, self)
         self._across: Across = Alone(self._deliver_here, self._memberships, self._disconnect_here)
         if self.broker is not None:
             clustered = Clustered(
@@ -281,8 +280,9 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
         """
         payload = Payload.of(message)
         check_size(payload, self.queue)
+        users = (exclude_users,) if isinstance(exclude_users, str) else exclude_users
         return await self._deliver_here(
-            payload, room=room, user=None, exclude=exclude, exclude_users=exclude_users, key=key
+            payload, room=room, user=None, exclude=exclude, exclude_users=users, key=key
         )
 
     def broadcast_from_thread(
@@ -348,6 +348,29 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
                 yield
         finally:
             await self._across.stop()
+
+    async def _deliver_here(
+        self,
+        payload: Payload,
+        *,
+        room: str | None,
+        user: str | None,
+        exclude: Exclude,
+        exclude_users: Collection[str],
+        key: str | None,
+        missed: Missed | None = None,
+    ) -> Delivery:
+        return await deliver_to(
+            self._host,
+            self,
+            payload,
+            room=room,
+            user=user,
+            exclude=exclude,
+            exclude_users=exclude_users,
+            key=key,
+            missed=missed,
+        )
 
     async def _disconnect_here(self, user_id: str, code: int, reason: str) -> int:
         return await super().disconnect_user(user_id, code=code, reason=reason)

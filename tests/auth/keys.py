@@ -61,7 +61,7 @@ def public_pem(algorithm: str, name: str = "first") -> str:
 
 
 def _padded(entry: dict[str, Any]) -> dict[str, Any]:
-    """With coordinates as long as their curve wants (RFC 7518 §6.2.1.2): PyJWT before 2.9 cuts leading zeros off."""
+    """With coordinates as long as their curve wants (RFC 7518 §6.2.1.2): PyJWT before 2.9 cuts zeros off."""
     size = {"P-256": 32, "P-384": 48}.get(entry.get("crv", ""))
     if size is None:
         return entry

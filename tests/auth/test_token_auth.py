@@ -282,3 +282,19 @@ def test_no_token_raises_anything_but_an_error_of_ours(token: str, header: str) 
             await auth(http(("X-Token", header + "?"), ("Cookie", header)), no_scopes())
 
     asyncio.run(present())
+
+
+async def test_it_says_who_a_request_is_from_without_refusing_one_that_holds_no_token() -> None:
+    auth = TokenAuth(verify)
+    assert await auth.identify(http(BEARER)) is ANN
+    assert await auth.identify(http()) is None
+    with pytest.raises(InvalidToken):
+        await auth.identify(http(("Authorization", "Bearer bob")))
+
+
+async def test_it_says_so_for_those_who_have_the_scopes() -> None:
+    auth = TokenAuth(verify)
+    assert await auth.requires("chat:read").identify(http(BEARER)) is ANN
+    assert await auth.requires("chat:read").identify(http()) is None
+    with pytest.raises(InsufficientScope):
+        await auth.requires("admin").identify(http(BEARER))

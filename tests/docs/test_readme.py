@@ -1,4 +1,4 @@
-"""The README's first example, as a stranger runs it: one file in an empty folder, and `uvicorn main:app`."""
+"""The README's examples, as a stranger runs them: files in an empty folder, and `uvicorn main:app`."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from .snippets import ROOT, python_blocks_of
+from .snippets import ROOT, Block, blocks_of
 
 START_WITHIN = 20.0
 STOP_WITHIN = 10.0
@@ -20,9 +20,8 @@ RUNNING = re.compile(rb"running on http://127\.0\.0\.1:(\d+)")
 
 
 @asynccontextmanager
-async def example_served(folder: Path) -> AsyncIterator[int]:
-    """The example on a free port, told to stop at the end; it must stop."""
-    (folder / "main.py").write_text(python_blocks_of(ROOT / "README.md")[0].code, encoding="utf-8")
+async def served(folder: Path) -> AsyncIterator[int]:
+    """The folder's `main.py` on a free port, told to stop at the end; it must stop."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = (sys.executable, "-m", "uvicorn", "main:app", "--port", "0")
     pipe = asyncio.subprocess.PIPE
@@ -38,6 +37,18 @@ async def example_served(folder: Path) -> AsyncIterator[int]:
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+def block_with(words: str, language: str = "python") -> Block:
+    """The README's block that has these words."""
+    blocks = blocks_of(ROOT / "README.md")
+    return next(one for one in blocks if one.language == language and words in one.code)
+
+
+def with_endpoints(folder: Path) -> Path:
+    """The example that keeps its own endpoints, in one file."""
+    (folder / "main.py").write_text(block_with("rooms = RoomManager()").code, encoding="utf-8")
+    return folder
 
 
 async def _port_of(process: asyncio.subprocess.Process) -> int:
@@ -60,8 +71,8 @@ async def post(port: int, target: str) -> bytes:
     return answer
 
 
-async def test_the_first_example_works_pasted_into_an_empty_folder(tmp_path: Path) -> None:
-    async with example_served(tmp_path) as port:
+async def test_the_example_with_endpoints_works_pasted_into_an_empty_folder(tmp_path: Path) -> None:
+    async with served(with_endpoints(tmp_path)) as port:
         url = f"ws://127.0.0.1:{port}/ws"
         async with connect(f"{url}/lobby") as ada, connect(f"{url}/lobby") as bob, connect(f"{url}/other") as eve:
             await ada.send("hello")
@@ -72,18 +83,25 @@ async def test_the_first_example_works_pasted_into_an_empty_folder(tmp_path: Pat
             assert await eve.recv() == "only eve"
 
 
-async def test_the_first_example_tells_its_clients_when_it_is_stopped(tmp_path: Path) -> None:
-    async with example_served(tmp_path) as port:
+async def test_the_example_with_endpoints_tells_its_clients_when_it_is_stopped(tmp_path: Path) -> None:
+    async with served(with_endpoints(tmp_path)) as port:
         client = await connect(f"ws://127.0.0.1:{port}/ws/lobby")
     with pytest.raises(websockets.ConnectionClosed):
         await client.recv()
     assert client.close_code == 1012
 
 
-def test_the_first_example_is_short() -> None:
-    code = python_blocks_of(ROOT / "README.md")[0].code
+def test_the_example_with_endpoints_is_short() -> None:
+    code = block_with("rooms = RoomManager()").code
     server = [line for line in code.split('"""')[0].splitlines() if line.strip()]
     assert len(server) <= 20
+
+
+def test_the_readme_opens_with_a_live_page_in_two_files_of_under_25_lines_together() -> None:
+    first, page = blocks_of(ROOT / "README.md")[1:3]
+    assert "hub = Hub" in first.code
+    assert "rooms.js" in page.code
+    assert len([line for line in (first.code + page.code).splitlines() if line.strip()]) < 25
 
 
 def test_the_readme_names_the_two_commands_and_what_is_not_there_yet() -> None:

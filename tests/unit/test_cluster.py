@@ -13,7 +13,7 @@ from fastapi_rooms.brokers.streams import Place
 from fastapi_rooms.cluster.cluster import Cluster
 from fastapi_rooms.envelope import Header, Kind, seal, unseal
 from fastapi_rooms.testing import eventually
-from unit.fakes import SHORT
+from unit.fakes import SHORT, SOON
 
 TIMINGS = BrokerTimings(
     connect=0.5, publish=0.1, probe_interval=0.5, probe_timeout=0.2, answer=0.1, linger=0.05, first_delay=0.005
@@ -119,6 +119,9 @@ class Here:
 
     def answer(self, header: Header) -> bytes:
         return b"answer"
+
+    async def requested(self, body: bytes) -> bytes:
+        return b"done: " + body
 
     def presence_heard(self, header: Header, body: bytes) -> None:
         self.said.append(f"{header.kind.value}: {body.decode()}")
@@ -270,6 +273,48 @@ async def test_a_question_is_answered_to_who_asked() -> None:
         await eventually(lambda: channel in [one for one, _ in rig.engine.line.published])
         header, body = unseal(dict(rig.engine.line.published)[channel])
         assert (header.kind, header.question, body) == (Kind.ANSWER, 7, b"answer")
+
+
+async def test_a_request_is_done_and_answered_to_who_asked_for_it() -> None:
+    async with started() as rig:
+        request = Header(kind=Kind.REQUEST, process="other", number=7, user=rig.cluster.process)
+        rig.comes(request, b"this", channel=rig.cluster.channels.process(rig.cluster.process))
+        await eventually(lambda: any(b'"answer"' in data for _, data in rig.engine.line.published))
+        channel, data = next(one for one in rig.engine.line.published if b'"answer"' in one[1])
+        header, body = unseal(data)
+        assert channel == rig.cluster.channels.process("other")
+        assert (header.kind, header.question, body) == (Kind.ANSWER, 7, b"done: this")
+
+
+async def test_who_asks_another_process_for_something_gets_its_answer_alone() -> None:
+    async with started() as rig:
+        asking = asyncio.create_task(rig.cluster.request("other", b"this", within=SOON))
+        await eventually(lambda: any(b'"request"' in data for _, data in rig.engine.line.published))
+        channel, data = next(one for one in rig.engine.line.published if b'"request"' in one[1])
+        asked, body = unseal(data)
+        assert (channel, body) == (rig.cluster.channels.process("other"), b"this")
+        own = rig.cluster.channels.process(rig.cluster.process)
+        answer = Header(
+            kind=Kind.ANSWER, process="liar", number=1, question=asked.number, user=rig.cluster.process
+        )
+        rig.comes(answer, b"not mine", channel=own)
+        rig.comes(replace(answer, process="other"), b"mine", channel=own)
+        assert await asking == b"mine"
+
+
+async def test_a_request_that_nobody_answers_or_the_engine_does_not_take_has_no_answer() -> None:
+    async with started() as rig:
+        assert await rig.cluster.request("gone", b"this", within=SHORT) is None
+        rig.engine.line.takes.clear()
+        assert await rig.cluster.request("other", b"this", within=SHORT) is None
+
+
+async def test_no_more_is_asked_at_a_time_than_the_table_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi_rooms.cluster.cluster.MOST_QUESTIONS", 0)
+    async with started() as rig:
+        before = len(rig.engine.line.published)
+        assert await rig.cluster.request("other", b"this", within=SOON) is None
+        assert len(rig.engine.line.published) == before
 
 
 async def test_who_does_not_answer_in_time_is_named() -> None:

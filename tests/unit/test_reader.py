@@ -213,3 +213,19 @@ async def test_nobody_lingers_for_a_peer_that_is_gone(make: Make) -> None:
     await eventually(lambda: bool(reader.gone))
     async with asyncio.timeout(SOON):
         await reader.linger(None)
+
+
+async def test_each_of_several_in_one_message_counts_towards_the_rate(make: Make) -> None:
+    reader = make(rate_limit=RateLimit(rate=1, burst=3))
+    reader.transport.client_sends("[1,2,3]")
+    await reader.get()
+    assert reader.charge(2)
+    assert not reader.violations
+    assert not reader.charge(1)
+    assert [one[:2] for one in reader.violations] == [(DisconnectReason.RATE_LIMITED, CloseCode.RATE_LIMITED)]
+
+
+async def test_without_a_rate_any_number_may_come_at_once(make: Make) -> None:
+    reader = make()
+    assert reader.charge(1000)
+    assert not reader.violations

@@ -17,6 +17,7 @@ from fastapi_rooms import (
     Limits,
     Member,
     RoomManager,
+    RoomPolicy,
 )
 from fastapi_rooms.testing import Closed, eventually
 from unit.apps import BRIEF, Noting, client_of, staying
@@ -404,3 +405,22 @@ async def test_a_manager_without_rooms_hooks_lets_everybody_in() -> None:
         assert await ws.receive_text() == "a"
         assert manager.rooms == ("red",)
         assert manager._memberships._activities == {}
+
+
+async def test_a_full_room_takes_nobody_more_until_somebody_leaves() -> None:
+    class Small(Noting):
+        def room_policy(self, room: str) -> RoomPolicy | None:
+            return RoomPolicy(members=1) if room == "red" else None
+
+    manager = Small()
+    async with client_of(staying(manager)) as client, client.websocket("/red") as first:
+        await manager.noted("join red")
+        async with client.websocket("/blue") as second:
+            await manager.noted("join blue")
+            newcomer = manager.members_here("blue")[0]
+            with pytest.raises(JoinRefused, match="full"):
+                await manager.join(newcomer, "red")
+            await first.close()
+            await manager.noted("leave red")
+            assert (await manager.join(newcomer, "red")).new
+            await second.close()

@@ -19,6 +19,8 @@ class _Auth(Protocol[UserT_co]):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> UserT_co: ...
 
+    async def identify(self, connection: HTTPConnection) -> UserT_co | None: ...
+
     async def authenticate(self, token: str) -> UserT_co: ...
 
 
@@ -43,6 +45,17 @@ class ScopedAuth(Generic[UserT]):
 
     async def __call__(self, user: UserT) -> UserT:
         """The FastAPI dependency; FastAPI has run `auth` with the scopes and passes its user."""
+        return user
+
+    async def identify(self, connection: HTTPConnection) -> UserT | None:
+        """The user of a request, who has the scopes; `None` where it holds no token.
+
+        Raises:
+            AuthenticationError: As `auth.identify`; `InsufficientScope` where a scope is missing.
+        """
+        user = await self._auth.identify(connection)
+        if user is not None:
+            check_user_scopes(user, self.scopes)
         return user
 
     async def authenticate(self, token: str) -> UserT:

@@ -24,7 +24,9 @@ from fastapi_rooms.errors import (
 )
 from fastapi_rooms.identity import expires_at_of
 
-_USERS_SCOPE_KEY: Final = "fastapi_rooms.users"
+USERS_SCOPE_KEY: Final = "fastapi_rooms.users"
+"""Where the users of a request are kept, by the dependency that found them."""
+
 _SAME_HOST: Final = OriginPolicy()
 
 
@@ -133,6 +135,19 @@ class TokenAuth(SecurityBase, Generic[UserT]):
         # Outside of `except`, so that what FastAPI may log has no chain behind it.
         return await refuse(connection, refusal, reject=self._reject, challenge=self._challenge)
 
+    async def identify(self, connection: HTTPConnection) -> UserT | None:
+        """The user of a request or a WebSocket, `None` where none of the sources holds a token.
+
+        For code that is no dependency, and has other ways to get a token: a hub's first frame.
+
+        Raises:
+            AuthenticationError: There is a token, and it is refused; or the page's origin is.
+        """
+        try:
+            return await self._user_of(connection)
+        except MissingToken:
+            return None
+
     async def authenticate(self, token: str) -> UserT:
         """The user that the token speaks for.
 
@@ -165,7 +180,7 @@ class TokenAuth(SecurityBase, Generic[UserT]):
 
     async def _user_of(self, connection: HTTPConnection) -> UserT:
         # FastAPI's own cache goes by scopes too: a single-use ticket must survive a second dependency.
-        users: dict[Any, UserT] = connection.scope.setdefault(_USERS_SCOPE_KEY, {})
+        users: dict[Any, UserT] = connection.scope.setdefault(USERS_SCOPE_KEY, {})
         if self not in users:
             users[self] = await self.authenticate(self._token_of(connection))
         return users[self]

@@ -28,8 +28,8 @@ _REMEMBERED: Final = 10_000
 """Messages that were delivered here without the broker, whose echo may still come."""
 
 
-_TO_ONE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL})
-_PRESENCE: Final = _TO_ONE | {Kind.PRESENCE}
+_PRESENCE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL, Kind.PRESENCE})
+_TO_ONE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL, Kind.REQUEST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +240,34 @@ class Cluster:
             del self._questions[header.number]
         return question
 
+    async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
+        """Have another process do something, and wait for its answer.
+
+        Args:
+            process: Which.
+            body: What.
+            within: Seconds that it may take.
+
+        Returns:
+            The answer; `None`: there was none, and it may be done all the same.
+
+        Raises:
+            MessageTooLarge: See `tell`.
+        """
+        if len(self._questions) >= MOST_QUESTIONS:
+            return None
+        question = Question(frozenset({process}))
+        header = self.header(Kind.REQUEST, user=process)
+        self._questions[header.number] = question
+        try:
+            await self.outbox.publish(self._channel_of(header), self._seal(header, body))
+            await question.wait(within)
+        except BrokerUnavailable as error:
+            logger.debug("a process was not asked: %s", error)
+        finally:
+            del self._questions[header.number]
+        return question.answers.get(process)
+
     def health(self) -> BrokerHealth:
         """How the broker is."""
         error = self.supervisor.error
@@ -305,6 +333,8 @@ class Cluster:
         elif header.kind is Kind.ASK:
             if not ours:
                 self._tasks.spawn(self._answer(header), name="answer")
+        elif header.kind is Kind.REQUEST:
+            self._tasks.spawn(self._do(header, body), name="request")
         elif header.kind is Kind.ANSWER:
             question = self._questions.get(header.question or 0)
             if question is not None:
@@ -317,6 +347,10 @@ class Cluster:
     async def _answer(self, question: Header) -> None:
         header = self.header(Kind.ANSWER, question=question.number, user=question.process)
         await self.post(header, self._local.answer(question))
+
+    async def _do(self, request: Header, body: bytes) -> None:
+        answer = await self._local.requested(body)
+        await self.post(self.header(Kind.ANSWER, question=request.number, user=request.process), answer)
 
     def _is_echo(self, number: int) -> bool:
         """Whether a message of ours was delivered here already; if not, it is now."""

@@ -34,6 +34,10 @@ class Local(Protocol):
         """What this process says to a question."""
         ...
 
+    async def requested(self, body: bytes) -> bytes:
+        """Another process asks for something to be done here; what it is told."""
+        ...
+
     def presence_heard(self, header: Header, body: bytes) -> None:
         """Another process says, or asks, who is in a room.
 

@@ -1,0 +1,266 @@
+"""What is said with one client, once it is connected: its frames, one after the other, and their answers."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol, assert_never
+
+from fastapi_rooms.connection import Connection
+from fastapi_rooms.errors import (
+    CloseCode,
+    ConfigurationError,
+    ConnectionClosed,
+    DisconnectReason,
+    InvalidToken,
+)
+from fastapi_rooms.hooks import contained
+from fastapi_rooms.hub.commands import Commands
+from fastapi_rooms.hub.failures import INTERNAL, HubError, blame_client, refusal_of
+from fastapi_rooms.hub.room import HubRoom
+from fastapi_rooms.identity import expires_at_of
+from fastapi_rooms.memberships import Joined
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.ports import Authenticator
+from fastapi_rooms.position import Position
+from fastapi_rooms.protocol.client_frames import (
+    ClientFrame,
+    ClientPing,
+    ClientPong,
+    Connect,
+    Join,
+    Leave,
+    Publish,
+    Refresh,
+    Send,
+    Tell,
+)
+from fastapi_rooms.protocol.reading import BadMessage, Flaw, read
+from fastapi_rooms.protocol.server_frames import PONG, ErrorFrame, JoinedFrame, LeftFrame, reply
+from fastapi_rooms.send_queue import check_size
+
+
+class Rooms(Protocol):
+    """What an exchange asks of its hub."""
+
+    auth: Authenticator | None
+    commands: Commands
+
+    def room(self, name: str) -> HubRoom[Any]:
+        """A handle."""
+        ...
+
+    async def join(self, connection: Connection[Any], room: str, *, since: str | None = None) -> Joined:
+        """Make it a member."""
+        ...
+
+    def joined(self, connection: Connection[Any], room: str) -> Joined | None:
+        """What `join` said."""
+        ...
+
+    async def leave(self, connection: Connection[Any], room: str) -> bool:
+        """Make it none."""
+        ...
+
+    async def may_publish(self, connection: Connection[Any], room: str, event: str) -> bool:
+        """Whether it may."""
+        ...
+
+    def has_presence(self, room: str) -> bool:
+        """Whether it is told who is in the room."""
+        ...
+
+    def tell_present(self, connection: Connection[Any], room: str) -> None:
+        """Send it who is there, soon."""
+        ...
+
+    async def failed(self, connection: Connection[Any], name: str, error: Exception) -> None:
+        """Log and report what is nobody's wish."""
+        ...
+
+
+class Exchange:
+    """The frames of one connection.
+
+    Args:
+        hub: Its hub.
+        connection: Which.
+
+    Attributes:
+        leaving: The room that the client itself is leaving just now, or `None`.
+    """
+
+    def __init__(self, hub: Rooms, connection: Connection[Any]) -> None:
+        self._hub = hub
+        self._connection = connection
+        self.leaving: str | None = None
+
+    async def take(self, message: str) -> None:
+        """Handle a message; nothing that a client says raises.
+
+        Raises:
+            ConnectionClosed: The connection has ended meanwhile.
+        """
+        try:
+            frames = read(message)
+        except BadMessage as error:
+            self._connection.link.shut(DisconnectReason.INVALID_MESSAGE, CloseCode.BAD_FRAME, str(error))
+            return
+        if len(frames) == 1 or self._connection.link.reader.charge(len(frames) - 1):
+            await self.take_all(frames)
+
+    async def take_all(self, frames: list[ClientFrame | Flaw]) -> None:
+        """Handle frames, in order, until the connection ends."""
+        for frame in frames:
+            if self._connection.disconnect is not None:
+                return
+            if isinstance(frame, Flaw):
+                await self._answer_flaw(frame)
+            elif isinstance(frame, ClientPing):
+                await self._say(PONG)
+            elif not isinstance(frame, ClientPong):
+                await self._attempt(frame)
+
+    async def enter(self, room: str, since: str | None) -> None:
+        """Join a room that the client has not asked for by a frame, or say that it has joined it.
+
+        Raises:
+            JoinRefused: See `RoomManager.join`.
+            ConnectionClosed: See there.
+        """
+        joined = self._hub.joined(self._connection, room)
+        if joined is None:
+            joined = await self._hub.join(self._connection, room, since=since)
+        await self._say_joined(joined, joined.position, None)
+
+    async def _attempt(self, frame: Connect | Join | Leave | Send | Publish | Tell | Refresh) -> None:
+        name = frame.command if isinstance(frame, Send) else frame.type
+        answer: Payload | None = None
+
+        async def handle() -> None:
+            nonlocal answer
+            answer = await self._handle(frame)
+
+        try:
+            await contained(handle, name)
+        except ConnectionClosed as error:
+            if error.connection_id == self._connection.id:
+                raise
+            await self._failed(name, error, frame.id)
+        except Exception as error:  # noqa: BLE001 - a user's handler may raise anything
+            await self._failed(name, error, frame.id)
+        else:
+            if answer is not None:
+                await self._say(answer)
+
+    async def _handle(self, frame: Connect | Join | Leave | Send | Publish | Tell | Refresh) -> Payload | None:
+        """Do what a frame says; the answer, `None` where it wants none, or has had it."""
+        data: object = None
+        match frame:
+            case Connect():
+                raise HubError("invalid", "this connection is connected already")
+            case Join():
+                await self._join(frame)
+                return None
+            case Leave():
+                return await self._leave(frame)
+            case Send():
+                data = await self._run(frame)
+            case Publish():
+                await self._as_asked(partial(self._publish, frame))
+            case Tell():
+                await self._as_asked(partial(self._tell, frame))
+            case Refresh():
+                data = await self._refresh(frame)
+            case _:
+                assert_never(frame)
+        if frame.id is None:
+            return None
+        answer = reply(frame.id, data)
+        check_size(answer, self._connection.link.queue_limits)
+        return answer
+
+    async def _join(self, frame: Join) -> None:
+        joined = await self._hub.join(self._connection, frame.room, since=frame.since)
+        known = joined if joined.new else self._hub.joined(self._connection, frame.room) or joined
+        await self._say_joined(joined, known.position, frame.id)
+
+    async def _leave(self, frame: Leave) -> Payload:
+        self._check_member(frame.room)
+        self.leaving = frame.room
+        try:
+            await self._hub.leave(self._connection, frame.room)
+        finally:
+            self.leaving = None
+        return LeftFrame(id=frame.id, room=frame.room).payload()
+
+    async def _run(self, frame: Send) -> object:
+        command = self._hub.commands.get(frame.command)
+        if command is None:
+            raise HubError("unknown_command", f"there is no command {frame.command!r}")
+        room = None
+        if frame.room is not None:
+            self._check_member(frame.room)
+            room = self._hub.room(frame.room)
+        return await command.run(self._connection, room, frame.data, self._hub.auth)
+
+    async def _publish(self, frame: Publish) -> None:
+        self._check_member(frame.room)
+        if not await self._hub.may_publish(self._connection, frame.room, frame.event):
+            raise HubError("forbidden", "members may not publish in this room")
+        await self._hub.room(frame.room).broadcast(frame.data, event=frame.event)
+
+    async def _tell(self, frame: Tell) -> None:
+        self._check_member(frame.room)
+        await self._hub.room(frame.room).update_presence(self._connection, frame.metadata)
+
+    async def _refresh(self, frame: Refresh) -> dict[str, float | None]:
+        if self._hub.auth is None:
+            raise HubError("invalid", "this hub asks for no tokens")
+        user = await self._hub.auth.authenticate(frame.token)
+        try:
+            self._connection.refresh(user)
+        except ConfigurationError:
+            raise InvalidToken("the token is another user's") from None
+        expires_at = expires_at_of(user)
+        return {"expires_in": None if expires_at is None else round(expires_at - time.time(), 3)}
+
+    async def _as_asked(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            raise blame_client(error) from error
+
+    def _check_member(self, room: str) -> None:
+        if room not in (self._connection.memberships or ()):
+            raise HubError("not_joined", "join the room first")
+
+    async def _failed(self, name: str, error: Exception, frame_id: int | None) -> None:
+        flaw = refusal_of(error, frame_id)
+        if flaw is None:
+            await self._hub.failed(self._connection, name, error)  # a WebSocketException ends the connection
+            flaw = Flaw(code=INTERNAL, detail="this did not work; the server's log says why", id=frame_id)
+        await self._answer_flaw(flaw)
+
+    async def _say_joined(self, joined: Joined, position: Position | None, frame_id: int | None) -> None:
+        presence = self._hub.has_presence(joined.room)
+        frame = JoinedFrame(
+            id=frame_id,
+            room=joined.room,
+            position=None if position is None else str(position),
+            recovered=joined.recovered,
+            reason=joined.reason,
+            presence=presence,
+        )
+        await self._say(frame.payload())
+        if presence:
+            self._hub.tell_present(self._connection, joined.room)
+
+    async def _answer_flaw(self, flaw: Flaw) -> None:
+        if flaw.id is not None:
+            field = flaw.field or None
+            await self._say(ErrorFrame(id=flaw.id, code=flaw.code, detail=flaw.detail, field=field).payload())
+
+    async def _say(self, payload: Payload) -> None:
+        link = self._connection.link
+        if link.writer.accepting and not link.writer.offer_control(payload):
+            await link.send(payload)  # the client's next frames wait, too: asking is no reason to be closed

@@ -1,0 +1,72 @@
+"""What a client says, read: frames, or what is wrong with them. Pure, and total: any text has an answer."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from fastapi_rooms.errors import RoomsError
+from fastapi_rooms.protocol.client_frames import CLIENT_FRAMES, MOST_ID, ClientFrame
+
+SUBPROTOCOL: Final = "rooms.v1.json"
+"""What a WebSocket offers, and the server chooses."""
+
+MOST_FRAMES: Final = 64
+"""Frames that a message may have."""
+
+
+class BadMessage(RoomsError, ValueError):
+    """A message is no frame, nor an array of frames: the connection is closed with 4501."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """A frame that cannot be handled, and how that is answered.
+
+    Attributes:
+        code: Of the error.
+        detail: What is wrong, in words fit for the client.
+        id: Of the frame; `None`: it has none, and is not answered.
+        field: Which field is to blame; "": none, or all.
+    """
+
+    code: str
+    detail: str
+    id: int | None = None
+    field: str = ""
+
+
+def read(message: str) -> list[ClientFrame | Flaw]:
+    """The frames of a message, each as it is meant, or what is wrong with it.
+
+    Raises:
+        BadMessage: It is no JSON, no object or array of objects, has more than 64, or one without a type.
+    """
+    try:
+        value = from_json(message.encode(), allow_inf_nan=False)  # lone surrogates end here, as a ValueError
+    except ValueError:
+        raise BadMessage("this is not JSON") from None
+    frames = value if isinstance(value, list) else [value]
+    if not 1 <= len(frames) <= MOST_FRAMES:
+        raise BadMessage(f"a message has 1 to {MOST_FRAMES} frames")
+    return [_read_one(frame) for frame in frames]
+
+
+def _read_one(frame: Any) -> ClientFrame | Flaw:
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise BadMessage("a frame is an object with a type")
+    model = CLIENT_FRAMES.get(frame["type"])
+    if model is None:
+        return Flaw(code="unknown_type", detail=f"there is no frame {frame['type'][:40]!r}", id=_id_of(frame))
+    try:
+        return model.model_validate(frame)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        return Flaw(code="invalid", detail=first["msg"], field=field, id=_id_of(frame))
+
+
+def _id_of(frame: dict[str, Any]) -> int | None:
+    value = frame.get("id")
+    return value if type(value) is int and 0 <= value <= MOST_ID else None
