@@ -41,6 +41,8 @@ class HistoryHost:
             try:
                 encoded = Payload.of(self._hooks.encode(payload.data, position))
                 check_size(encoded, self._host.queue)
+            except ForeignMessage:
+                raise  # a protocol on top knows that no client can take it
             except Exception:  # a user's hook may raise anything
                 logger.exception("encode failed: a message of %r goes out as it is", position.room[:80])
             else:

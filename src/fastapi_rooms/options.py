@@ -101,7 +101,8 @@ class Limits:
         hook_timeout: Seconds for each hook and each `authorize`.
         authentication_timeout: Seconds for the first message of `connect(..., authenticate=...)`; then 4502.
         write_window: Seconds for which messages to one client are gathered into one write, on servers with shared
-            frames: up to so much later, in fewer writes. `None` (default): for one turn of the event loop.
+            frames and for a hub's clients: up to so much later, in fewer writes. `None` (default): for one turn
+            of the event loop.
         shutdown_spread: Seconds over which the clients are sent away with 1012 when the server stops, on servers
             with shared frames, so that they do not all come back at once. The server's own graceful timeout must
             be longer. `None` (default), and behind a middleware that wraps `send`: all at once, as the server

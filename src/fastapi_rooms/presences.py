@@ -99,6 +99,7 @@ class Presences:
         if state is not None:
             state.attendance.leave(connection.id, on_purpose=on_purpose, now=_now())
             self._changed_here(state)
+            self._keep_or_forget(state)  # it may be the last for whom a forgotten room was kept
 
     def update(self, connection: Connection[Any], room: str, metadata: Mapping[str, object]) -> bool:
         """What is told of a connection from now on; whether it was a member.

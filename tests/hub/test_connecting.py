@@ -216,7 +216,7 @@ async def test_frames_that_come_with_connect_count_towards_the_rate() -> None:
         async with socket(client) as talk:
             await talk.say({**CONNECT, "token": "ann"}, *[{"type": "ping"}] * 9)
             assert [(await talk.hear())["type"] for _ in range(10)] == ["connected"] + ["pong"] * 9
-    assert hub.log == ["ann", DisconnectReason.CLIENT]
+    assert hub.log == ["ann", DisconnectReason.RATE_LIMITED, "ann", DisconnectReason.CLIENT]
 
 
 # What stands in the handshake.

@@ -213,11 +213,13 @@ async def test_a_frame_that_is_wrong_is_an_error(message: str, code: str, field:
         await talk.nothing_more()
 
 
-async def test_a_frame_whose_id_is_none_cannot_be_answered() -> None:
+async def test_a_frame_whose_id_is_none_is_answered_with_an_error_without_an_id() -> None:
     hub = Hub[Any]()
     async with served(hub) as client, talking(client) as talk:
         for number in ("-1", "true", "1.5", str(MOST_ID + 1), "9" * 300, "null", '"1"'):
             await talk.ws.send_text(f'{{"type":"join","id":{number},"room":"red"}}')
+            error = await talk.hear()
+            assert (error["code"], error["field"], error.get("id")) == ("invalid", "id", None)
         await talk.nothing_more()
         assert hub.rooms == ()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastapi_rooms import BrokerUnavailable, Connection, History, Position, Room
+from fastapi_rooms import BrokerUnavailable, Connection, History, Position, Publisher, QueueLimits, Room
 from fastapi_rooms.brokers import MemoryBroker
 from fastapi_rooms.brokers.streams import Page
 from fastapi_rooms.hub import Hub
@@ -255,3 +255,18 @@ async def test_messages_that_were_said_before_anybody_came_are_there_for_who_kno
         async with talking(client) as talk:
             assert (await talk.join("red", since=position))["recovered"] is True
             assert [frame["data"] for frame in talk.passed] == ["early"]
+
+
+@pytest.mark.parametrize("what", [b"\x00", "x" * 950])
+async def test_what_no_client_can_take_is_said_to_nobody_not_even_to_who_comes_back(what: Any) -> None:
+    broker, history = MemoryBroker(), History()
+    hub: Hub[Any] = Hub(broker=broker, history=history, queue=QueueLimits(bytes=1000))
+    async with served(hub) as client, talking(client) as stays:
+        position = (await stays.join("red"))["position"]
+        async with Publisher(broker, history=history) as publisher:
+            await publisher.publish("red", what)
+            await publisher.publish("red", "fits")
+        assert (await stays.hear())["data"] == "fits"
+        async with talking(client) as talk:
+            assert (await talk.join("red", since=position))["recovered"] is True
+            assert [frame["data"] for frame in talk.passed] == ["fits"]

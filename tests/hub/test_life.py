@@ -322,3 +322,9 @@ def test_a_hub_is_a_room_manager() -> None:
 def test_options_that_cannot_work_together_are_refused() -> None:
     with pytest.raises(ConfigurationError):
         Hub(history=History(), overflow=Overflow.CONFLATE)
+
+
+@pytest.mark.parametrize("message", ["hello", b"\x00", {"no": "type"}, [1], '{"type":1}'])
+def test_a_heartbeat_that_is_no_frame_is_refused(message: Any) -> None:
+    with pytest.raises(ConfigurationError, match="frame with a type"):
+        Hub(heartbeat=Heartbeat(message=message))

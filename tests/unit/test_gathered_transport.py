@@ -34,6 +34,8 @@ class Owner:
     def pipe_failed(self, error: Exception) -> None:
         self.errors.append(error)
 
+    def pipe_stuck(self) -> None: ...
+
     def peer_lives(self) -> None:
         self.pongs += 1
 

@@ -1,6 +1,7 @@
 """What a process tells others of who is present, and what it makes of what they tell."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -283,3 +284,17 @@ async def test_who_leaves_on_purpose_goes_while_nothing_is_heard_too(alone: Worl
     alone.leave(ann, on_purpose=True)
     await alone.turn()
     assert alone.diffs[-1].leaves.keys() == {"ann"}
+
+
+@pytest.mark.parametrize("on_purpose", [True, False])
+@pytest.mark.parametrize("grace", [0.0, 5.0])
+async def test_a_room_that_was_forgotten_before_its_last_connection_has_left_is_not_kept(
+    grace: float, on_purpose: bool
+) -> None:
+    async with world_of(rooms={ROOM: replace(POLICY, grace=grace)}) as world:
+        ann = world.enter("ann")
+        world.presences.forget(ROOM)
+        assert world.rooms == [ROOM]
+        world.leave(ann, on_purpose=on_purpose)
+        await world.pass_time(grace)
+        assert world.rooms == []

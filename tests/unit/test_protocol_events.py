@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, RootModel
 from fastapi_rooms.errors import UnencodableMessage
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
-from fastapi_rooms.protocol.events import FRAMING, Event, Frame, event_of, frame_of
+from fastapi_rooms.protocol.events import FRAMING, Event, Frame, event_of, frame_for, frame_of
 from fastapi_rooms.protocol.server_frames import MessageFrame
 
 HERE = Position("a", "epoch", 7)
@@ -203,6 +203,19 @@ def test_binary_that_others_publish_is_refused() -> None:
         frame_of(Payload(b"\x00"), "a")
 
 
+@given(st.none() | ROOMS, st.none() | st.text(max_size=200), JSON | st.just(Said()) | st.just(Event(1, "mine")))
+def test_a_frame_that_is_made_at_once_is_the_same(room: str | None, name: str | None, message: Any) -> None:
+    at_once, framed = frame_for(message, name, room), frame_of(event_of(message, name), room)
+    assert (at_once.data, at_once.size) == (framed.data, framed.size)
+    assert frame_of(at_once, "elsewhere") is at_once
+
+
+@pytest.mark.parametrize("message", [b"x", object(), "\ud800"])
+def test_what_is_no_event_is_no_frame_either(message: object) -> None:
+    with pytest.raises(UnencodableMessage):
+        frame_for(message, None, "a")
+
+
 @given(ROOMS, st.text(max_size=200), JSON)
 @example('a","type":"left', '"', "}")
 @example("\x00" * 255, "", None)
@@ -240,3 +253,18 @@ def test_any_value_that_others_publish_is_the_data_of_one(value: Any) -> None:
 def test_an_event_that_travelled_as_text_is_the_same(name: str, data: Any) -> None:
     event = Event(data, name)
     assert frame_of(Payload(str(event.data)), None).data == frame_of(event, None).data
+
+
+@given(data=JSON, room=st.none() | ROOMS, name=st.none() | st.text(min_size=1, max_size=20))
+@example(data=Said(), room="a", name=None)
+@example(data=Event({"x": 1}, "moved"), room="a", name="another")
+def test_a_frame_at_once_is_the_frame_of_the_event(data: Any, room: str | None, name: str | None) -> None:
+    at_once, by_way = frame_for(data, name, room), frame_of(event_of(data, name), room)
+
+    assert isinstance(at_once, Frame)
+    assert (at_once.data, at_once.size, at_once.event_id) == (by_way.data, by_way.size, None)
+
+
+def test_bytes_are_no_frame_either() -> None:
+    with pytest.raises(UnencodableMessage, match="encode bytes"):
+        frame_for(b"x", None, "a")

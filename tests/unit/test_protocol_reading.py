@@ -227,7 +227,7 @@ def test_an_id_is_an_integer_that_every_client_has_exactly(number: int) -> None:
 
 @pytest.mark.parametrize("text", ["-1", str(MOST_ID + 1), "9" * 400, "1.0", "1e3", "1e400", '"1"', "[1]", "{}"])
 @pytest.mark.parametrize("name", [name for name in FRAMES if name not in ("ping", "pong")])
-def test_what_is_no_id_is_a_flaw_that_cannot_be_answered(name: str, text: str) -> None:
+def test_what_is_no_id_is_a_flaw_of_the_id(name: str, text: str) -> None:
     body = json.dumps({key: value for key, value in FRAMES[name].items() if key != "id"})
     (flaw,) = read(f'{body[:-1]},"id":{text}}}')
     assert isinstance(flaw, Flaw)

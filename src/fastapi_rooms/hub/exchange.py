@@ -256,7 +256,7 @@ class Exchange:
             self._hub.tell_present(self._connection, joined.room)
 
     async def _answer_flaw(self, flaw: Flaw) -> None:
-        if flaw.id is not None:
+        if flaw.told:
             field = flaw.field or None
             await self._say(ErrorFrame(id=flaw.id, code=flaw.code, detail=flaw.detail, field=field).payload())
 

@@ -1,11 +1,13 @@
 """The first exchange with a client: it says `connect`, and who it is."""
 
+import json
 from typing import Any
 
 from fastapi_rooms.connection import Connection
-from fastapi_rooms.errors import AuthenticationError, CloseCode, InvalidToken, MissingToken
+from fastapi_rooms.errors import AuthenticationError, CloseCode, ConfigurationError, InvalidToken, MissingToken
 from fastapi_rooms.identity import user_id_of
 from fastapi_rooms.options import Heartbeat
+from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.protocol.client_frames import ClientFrame, Connect
 from fastapi_rooms.protocol.reading import BadMessage, Flaw, read
@@ -62,8 +64,6 @@ class Greeting:
         if not isinstance(first, Connect):
             raise NotAGreeting("the first frame must be connect")
         self.first = first
-        if self.rest and not connection.link.reader.charge(len(self.rest)):
-            return self._known  # too many: the connection has ended, as is looked at next
         return await self._user_of(first.token)
 
     def welcome(self, connection: Connection[Any]) -> None:
@@ -91,3 +91,21 @@ class Greeting:
         if self._known is not None and user_id_of(user) != user_id_of(self._known):
             raise InvalidToken("the token is another user's than the handshake's")
         return user
+
+
+def check_heartbeat(heartbeat: Heartbeat | None) -> None:
+    """Refuse a heartbeat that clients cannot read.
+
+    Raises:
+        ConfigurationError: Its message is no frame.
+    """
+    if heartbeat is None or heartbeat.message is None:
+        return
+    try:
+        frame = json.loads(Payload.of(heartbeat.message).data)
+    except ValueError:
+        frame = None
+    if not (isinstance(frame, dict) and isinstance(frame.get("type"), str)):
+        raise ConfigurationError(
+            f"Heartbeat(message={heartbeat.message!r}): a hub's is a frame with a type, such as the default"
+        )

@@ -12,13 +12,14 @@ from fastapi import APIRouter
 from fastapi_rooms.auth.tickets import Tickets
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.connection import Connection
+from fastapi_rooms.envelope import ForeignMessage
 from fastapi_rooms.errors import MessageTooLarge, UnencodableMessage
 from fastapi_rooms.fanout import Delivery, Exclude, Missed
 from fastapi_rooms.history_policy import PolicyOf
 from fastapi_rooms.hooks import UserT, expected_end
 from fastapi_rooms.hub.commands import Commands, Handler
 from fastapi_rooms.hub.exchange import Exchange
-from fastapi_rooms.hub.greeting import Greeting
+from fastapi_rooms.hub.greeting import Greeting, check_heartbeat
 from fastapi_rooms.hub.room import HubRoom
 from fastapi_rooms.hub.router import make_router
 from fastapi_rooms.hub.telling import diff_frame, snapshot_frame
@@ -31,7 +32,7 @@ from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.position import Position
 from fastapi_rooms.presence import PresenceDiff
 from fastapi_rooms.presence_ports import PresenceOf, presence_of
-from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_of
+from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_for, frame_of
 from fastapi_rooms.protocol.server_frames import DroppedFrame, GoingAway, LeftFrame, SessionFrame
 from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped, check_size
@@ -105,6 +106,7 @@ class Hub(RoomManager[UserT, Any]):
             presence=presence,
         )
         self._host.joins = True
+        check_heartbeat(self.heartbeat)
         self.auth = auth
         one_process = self.broker is None or not self.broker.shared
         self.tickets = Tickets() if tickets is None and auth is not None and one_process else tickets
@@ -185,7 +187,7 @@ class Hub(RoomManager[UserT, Any]):
             UnencodableMessage: It is binary, or not JSON-able.
         """
         return await super().broadcast(
-            self._event(message, event, room if isinstance(room, str) else ""),
+            self._said(message, event, room if isinstance(room, str) else None),
             room=room,
             exclude=exclude,
             exclude_users=exclude_users,
@@ -229,8 +231,18 @@ class Hub(RoomManager[UserT, Any]):
         await connection.send(frame_of(self._event(message, event, ""), None))
 
     def encode(self, message: str | bytes, position: Position) -> object:
-        """How clients get a message of a room with a history: as a frame."""
-        return frame_of(Payload(message), position.room, position)
+        """How clients get a message of a room with a history: as a frame.
+
+        Raises:
+            ForeignMessage: No client can take it: it is binary, or larger than a queue.
+        """
+        try:
+            framed = frame_of(Payload(message), position.room, position)
+            check_size(framed, self.queue)
+        except (UnencodableMessage, MessageTooLarge) as error:
+            logger.warning("what was published for %r is said to nobody: %s", position.room[:80], error)
+            raise ForeignMessage from error
+        return framed
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -303,6 +315,7 @@ class Hub(RoomManager[UserT, Any]):
             try:
                 for room, since in places:
                     await exchange.enter(room, since)
+                connection.link.reader.charge(len(greeting.rest))
                 await exchange.take_all(greeting.rest)
                 async for message in connection.iter_text():
                     await exchange.take(message)
@@ -329,6 +342,14 @@ class Hub(RoomManager[UserT, Any]):
         return await super()._deliver_here(
             framed, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key, missed=missed
         )
+
+    def _said(self, message: object, name: str | None, room: str | None) -> Payload:
+        if self.broker is None:  # nobody else needs the event
+            frame = frame_for(message, name, room)
+            most = self.queue.bytes
+            if most is None or frame.size <= most - FRAMING - 6 * len(room or ""):
+                return frame
+        return self._event(message, name, room or "")
 
     def _event(self, message: object, name: str | None, room: str) -> Event:
         event = event_of(message, name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastapi import APIRouter, HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -132,11 +132,14 @@ async def _body_of(request: Request, most: int | None) -> bytes:
     """The body, read no further than it may be long.
 
     Raises:
-        HTTPException: 413: it is longer.
+        HTTPException: 413: it is longer. 400: the client has gone before its end.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if most is not None and len(body) > most + _BESIDE:
-            raise HTTPException(413, f"at most {most} bytes are taken")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if most is not None and len(body) > most + _BESIDE:
+                raise HTTPException(413, f"at most {most} bytes are taken")
+    except ClientDisconnect:
+        raise HTTPException(400, "the request has ended too early") from None  # nobody hears it
     return bytes(body)

@@ -27,7 +27,7 @@ class Flaw:
     Attributes:
         code: Of the error.
         detail: What is wrong, in words fit for the client.
-        id: Of the frame; `None`: it has none, and is not answered.
+        id: Of the frame; `None`: it has none, and is not answered, or the id itself is wrong.
         field: Which field is to blame; "": none, or all.
     """
 
@@ -35,6 +35,11 @@ class Flaw:
     detail: str
     id: int | None = None
     field: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether the client is told of it."""
+        return self.id is not None or self.field == "id"
 
 
 def read(message: str) -> list[ClientFrame | Flaw]:

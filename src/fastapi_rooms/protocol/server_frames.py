@@ -103,14 +103,14 @@ class ErrorFrame(ServerFrame):
     """Something cannot be done.
 
     Attributes:
-        id: Of the client's frame.
+        id: Of the client's frame; left out where that is what is wrong with it.
         code: What kind of error; handlers may have some of their own.
         detail: What is wrong, in words.
         field: Which field is to blame.
     """
 
     type: Literal["error"] = "error"
-    id: int
+    id: int | None = None
     code: str
     detail: str
     field: str | None = None
