@@ -31,6 +31,7 @@ _inside_hook_of: ContextVar[str | None] = ContextVar("fastapi_rooms_inside_hook_
 
 UserT = TypeVar("UserT", default=Any)
 MessageT = TypeVar("MessageT", default=Any)
+ResultT = TypeVar("ResultT")
 
 _CLOSE_CODE_OF_STATUS: Final = {
     401: CloseCode.BAD_TOKEN,
@@ -195,8 +196,8 @@ class HookRunner:
             logger.exception("on_error failed for connection %s", connection.id)
 
 
-async def contained(work: Callable[[], Awaitable[None]], name: str) -> None:
-    """Await a user's code; a `CancelledError` that nobody sent us becomes an error like any other.
+async def contained(work: Callable[[], Awaitable[ResultT]], name: str) -> ResultT:
+    """Await a user's code, for its result; a `CancelledError` that nobody sent us becomes an error like any other.
 
     `task.cancel(); await task` lets the task's `CancelledError` out: no cancellation of whoever awaits it.
 
@@ -206,7 +207,7 @@ async def contained(work: Callable[[], Awaitable[None]], name: str) -> None:
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
     try:
-        await work()
+        return await work()
     except asyncio.CancelledError as error:
         if task is None or task.cancelling() > before:
             raise

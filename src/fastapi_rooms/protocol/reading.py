@@ -15,6 +15,9 @@ SUBPROTOCOL: Final = "rooms.v1.json"
 MOST_FRAMES: Final = 64
 """Frames that a message may have."""
 
+_VALIDATE: Final = {name: model.__pydantic_validator__.validate_python for name, model in CLIENT_FRAMES.items()}
+"""What `model_validate` calls, in a third of its time."""
+
 
 class BadMessage(RoomsError, ValueError):
     """A message is no frame, nor an array of frames: the connection is closed with 4501."""
@@ -61,15 +64,16 @@ def read(message: str) -> list[ClientFrame | Flaw]:
 def _read_one(frame: Any) -> ClientFrame | Flaw:
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise BadMessage("a frame is an object with a type")
-    model = CLIENT_FRAMES.get(frame["type"])
-    if model is None:
+    validate = _VALIDATE.get(frame["type"])
+    if validate is None:
         return Flaw(code="unknown_type", detail=f"there is no frame {frame['type'][:40]!r}", id=_id_of(frame))
     try:
-        return model.model_validate(frame)
+        valid: ClientFrame = validate(frame)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         return Flaw(code="invalid", detail=first["msg"], field=field, id=_id_of(frame))
+    return valid
 
 
 def _id_of(frame: dict[str, Any]) -> int | None:
