@@ -16,11 +16,14 @@ from benchmarks import (
     connect,
     fanout,
     history,
+    hub,
     idle,
     payload,
     presence,
+    recovery,
     rooms,
     send_queue,
+    sse,
     stall,
     steps,
 )
@@ -77,10 +80,13 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     brokers,
     history,
     presence,
+    recovery,
     idle,
     connect,
     steps,
     stall,
+    sse,
+    hub,
     fanout,
 )
 

@@ -1,8 +1,8 @@
 """The load in Python, for machines without a C compiler.
 
 The same options, commands and output as `epoll/main.c`, and every message is checked likewise; but it offers no
-compression, has no stalled connections, opens one connection after the other, and is slow enough to
-be what is measured.
+compression, has no stalled connections and no event streams, opens one connection after the other, and is slow
+enough to be what is measured.
 """
 
 import argparse
@@ -94,16 +94,37 @@ class Load:
         options = self.options
         if options.asked is not None and message == options.asked.encode():
             connection.send(options.reply)
+        elif options.joined and message.startswith(b"["):
+            self.check_joined(connection, message)
         elif options.ignore is None or not message.startswith(options.ignore.encode()):
-            expected = self.expected.get(connection.number)
-            if expected is None:
-                raise RuntimeError(f"a message that nobody sent: {message[:80]!r}")
+            expected = self.next_to(connection, message)
             if not (expected in message if options.contains else expected == message):
                 raise RuntimeError(f"message {connection.number} is not what was sent: {message[:80]!r}")
             if options.acknowledge is not None:
                 connection.send(_acknowledgement(options.acknowledge, message))
-            self.left[connection.number] -= 1
-            connection.number += 1
+            self.delivered(connection)
+
+    def check_joined(self, connection: Connection, message: bytes) -> None:
+        """A JSON array: one delivery after the other, and nothing else."""
+        at = 0
+        while at == 0 or message[at : at + 1] == b",":
+            expected = self.next_to(connection, message)
+            if not message.startswith(expected, at + 1):
+                raise RuntimeError(f"message {connection.number} is not what was sent: {message[at:][:80]!r}")
+            at += 1 + len(expected)
+            self.delivered(connection)
+        if message[at:] != b"]":
+            raise RuntimeError(f"an array without its end: {message[at:][:80]!r}")
+
+    def next_to(self, connection: Connection, message: bytes) -> bytes:
+        expected = self.expected.get(connection.number)
+        if expected is None:
+            raise RuntimeError(f"a message that nobody sent: {message[:80]!r}")
+        return expected
+
+    def delivered(self, connection: Connection) -> None:
+        self.left[connection.number] -= 1
+        connection.number += 1
 
     def finished(self) -> Iterator[float]:
         """For each message that all have by now: seconds that it took."""
@@ -192,6 +213,7 @@ def _options() -> argparse.Namespace:
     for name in ("publish", "delivered"):
         parser.add_argument(f"--{name}", default="$payload")
     parser.add_argument("--contains", action="store_true")
+    parser.add_argument("--joined", action="store_true")
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("path")

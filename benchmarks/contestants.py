@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks import node
 from benchmarks.machine import HOST
-from benchmarks.speech import Speech
+from benchmarks.speech import HUB, HUB_STREAMS, PUBSUB, SOCKET_IO, Speech
 
 
 class Skipped(Exception):
@@ -91,29 +91,9 @@ def _program(name: str) -> Command:
     ]
 
 
-SOCKET_IO = Speech(
-    prologue=(("await", "0{"), ("send", "40"), ("await", "40{")),
-    publish='42["message",$payload]',
-    delivered='42["message",$payload]',
-    answer=("2", "3"),
-)
-"""Socket.IO 5 over engine.io 4: open, connect to the namespace, and ping 2 with pong 3."""
-
-PUBSUB = Speech(
-    prologue=(
-        ("send", '{"request":{"method":"subscribe","arguments":{"topics":["general"]},"call_id":"1"}}'),
-        ("await", '{"request":null,"response":'),
-    ),
-    publish='{"request":{"method":"publish","arguments":{"topics":["general"],"data":$payload,"sync":false,'
-    '"notifier_id":"somebody"},"call_id":"2"}}',
-    delivered=None,
-    acknowledge='{"response":{"result":"None","result_type":"str","call_id":"$call_id"}}',
-    ignored='{"request":null,"response":',
-)
-"""Its JSON-RPC. The server awaits the answer of each subscriber, and who publishes is one: it must not wait."""
-
 SLOW = 10.0
 _NO_DEFLATE_GRANIAN = "granian has no permessage-deflate"
+_NO_DEFLATE_STREAMS = "an event stream has no permessage-deflate"
 
 
 def _elsewhere(app: str, title: str) -> tuple[Contestant, Contestant]:
@@ -144,6 +124,38 @@ _ALL = (
     ),
     Contestant(name="rooms", title="ours, uvicorn", start=_uvicorn("rooms")),
     *_elsewhere("rooms", "ours"),
+    Contestant(
+        name="manager-shared",
+        title="RoomManager, shared frames",
+        start=_uvicorn("room_manager", ws=SHARED_FRAMES),
+        pace=60.0,
+    ),
+    Contestant(
+        name="hub-shared",
+        title="hub, shared frames",
+        start=_uvicorn("hub", ws=SHARED_FRAMES),
+        path="/live/websocket",
+        speech=HUB,
+        pace=60.0,
+    ),
+    Contestant(name="hub", title="hub, uvicorn", start=_uvicorn("hub"), path="/live/websocket", speech=HUB),
+    Contestant(
+        name="hub-sse",
+        title="hub, event streams, uvicorn",
+        start=_uvicorn("hub"),
+        path="/live/websocket",
+        speech=HUB_STREAMS,
+        pace=20.0,
+        no_deflate=_NO_DEFLATE_STREAMS,
+    ),
+    Contestant(
+        name="streaming",
+        title="StreamingResponse and queue each, uvicorn",
+        start=_uvicorn("streaming"),
+        speech=Speech(stream="/sse"),
+        pace=SLOW,
+        no_deflate=_NO_DEFLATE_STREAMS,
+    ),
     Contestant(name="tutorial", title="tutorial manager, uvicorn", start=_uvicorn("tutorial")),
     *_elsewhere("tutorial", "tutorial manager"),
     Contestant(name="queues", title="queue and task each, uvicorn", start=_uvicorn("queues")),

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -26,12 +26,14 @@ class Plan:
         pairs: Runs of each pair, by turns.
         warm_up: Seconds before anything is measured, in each run.
         seconds: Seconds measured in each run.
+        meetings: Who is compared with whom, of those that take part.
     """
 
     contestants: dict[Cell, tuple[str, ...]]
     pairs: int = PAIRS
     warm_up: float = 0.1
     seconds: float = 0.3
+    meetings: Callable[[Sequence[str]], list[tuple[str, str]]] = meetings
 
 
 class _Field:
@@ -121,6 +123,12 @@ def chosen(text: str | None) -> tuple[str, ...]:
 
 def run(plan: Plan) -> Fanout:
     result = Fanout()
+    measure(plan, result)
+    return result
+
+
+def measure(plan: Plan, result: Fanout) -> None:
+    """Run all cells of a plan, and add to the result what came out."""
     for crowd in dict.fromkeys(cell.crowd for cell in plan.contestants):
         cells = {cell: names for cell, names in plan.contestants.items() if cell.crowd == crowd}
         with closing(_Field(result)) as field:
@@ -128,14 +136,13 @@ def run(plan: Plan) -> Fanout:
                 field.start(name, crowd)
             for cell, names in cells.items():
                 _run_cell(cell, names, field, plan, result)
-    return result
 
 
 def _run_cell(cell: Cell, names: Iterable[str], field: _Field, plan: Plan, result: Fanout) -> None:
     present = [name for name in names if name in field and _in_time(cell, name, result)]
     if not present:
         return
-    order, places = line_up(meetings(present)) if len(present) > 1 else (present, [])
+    order, places = line_up(plan.meetings(present)) if len(present) > 1 else (present, [])
     for number in range(plan.pairs):
         print(f"  {cell}: {number + 1} of {plan.pairs}", file=sys.stderr, flush=True)
         figures: list[Figures | None] = [None] * len(order)
@@ -157,7 +164,10 @@ def _in_time(cell: Cell, name: str, result: Fanout) -> bool:
     return expected <= MOST_SECONDS
 
 
-_EVERYBODY = tuple(name for name in CONTESTANTS if name != "bare")
+_ELSEWHERE = ("bare", "manager-shared", "hub-shared", "hub", "hub-sse", "streaming")
+"""Contestants of other benchmarks. Here they take part where they are named."""
+
+_EVERYBODY = tuple(name for name in CONTESTANTS if name not in _ELSEWHERE)
 _CORE = (OURS, "rooms", "tutorial", "uwebsockets", "picows")
 _SLOW = ("rooms-hypercorn", "tutorial-hypercorn", "rooms-granian", "tutorial-granian", "socketio", "pubsub")
 _PEERS = (*_CORE, "websockets", "socketio", "litestar", "broadcaster", "pubsub", "node")

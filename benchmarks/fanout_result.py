@@ -1,7 +1,7 @@
 """What came out of the fan-out: figures of each cell and contestant, and the ratios that are promised."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -54,11 +54,13 @@ class Fanout:
         runs: The figures of each contestant in each cell, run by run.
         pairs: Those that ran one right after the other.
         skipped: Who could not take part, where, and why.
+        title: Above the tables.
     """
 
     runs: dict[Cell, dict[str, list[Figures]]] = field(default_factory=dict)
     pairs: dict[Cell, list[Pair]] = field(default_factory=dict)
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
+    title: str = "Fan-out"
 
     def add(self, cell: Cell, name: str, figures: Figures | None) -> None:
         if figures is not None:
@@ -102,7 +104,7 @@ class Fanout:
     def text(self) -> str:
         head = ("server", "deliveries/s", "best", "CPU us/delivery", "p50 ms to last", "p99 ms to last", "runs")
         tables = [
-            table(f"Fan-out {cell}: medians", head, [_row(name, runs) for name, runs in contestants.items()])
+            table(f"{self.title} {cell}: medians", head, [_row(name, runs) for name, runs in contestants.items()])
             for cell, contestants in self.runs.items()
         ]
         ratios = [
@@ -111,9 +113,9 @@ class Fanout:
             for cell, subject, reference, pairs in self._met()
         ]  # fmt: skip
         columns = ("pair", "cell", "deliveries/s", "from", "to", "per CPU second")
-        tables.append(table("Fan-out: ratios, medians of pairs", columns, sorted(ratios)))
+        tables.append(table(f"{self.title}: ratios, medians of pairs", columns, sorted(ratios)))
         if self.skipped:
-            tables.append(table("Fan-out: skipped", ("cells", "server", "why"), self.skipped))
+            tables.append(table(f"{self.title}: skipped", ("cells", "server", "why"), self.skipped))
         return "\n".join(tables)
 
     def record(self) -> dict[str, Any]:
@@ -135,6 +137,24 @@ class Fanout:
             ],
             "skipped": [{"cells": where, "server": name, "why": why} for where, name, why in self.skipped],
         }
+
+
+@dataclass
+class Compared(Fanout):
+    """The same of pairs that are named, with bars of their own.
+
+    Attributes:
+        least: What one of a pair must reach against the other, by their names and the cell.
+    """
+
+    least: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+
+    def bars(self) -> list[Bar]:
+        return [
+            _bar(f"{subject} / {reference}, {cell}", pairs, least)
+            for cell, subject, reference, pairs in self._met()
+            if (least := self.least.get((subject, reference, str(cell)))) is not None
+        ]
 
 
 def _bar(name: str, pairs: list[Pair], least: float) -> Bar:

@@ -27,7 +27,7 @@ class Crowd:
     """The clients.
 
     Attributes:
-        connections: All of them.
+        connections: All of them; where they are event streams, without the WebSocket that talks.
         stalled: How many of these read nothing once they are connected.
         deflate: Whether they offer compression, as browsers do.
     """
@@ -161,6 +161,8 @@ def clients(server: Server, crowd: Crowd) -> Generator[Clients]:
         raise Skipped(f"{server.name}: {NO_DEFLATE}")
     if crowd.stalled and "stall" not in program.can:
         raise Skipped(f"{server.name}: the client in Python has no stalled connections")
+    if server.contestant.speech.stream is not None and "stream" not in program.can:
+        raise Skipped(f"{server.name}: the client in Python reads no event streams")
     numbers = ["--connections", str(crowd.connections)]
     if crowd.stalled:
         numbers += ["--stalled", str(crowd.stalled)]
@@ -187,7 +189,7 @@ def clients(server: Server, crowd: Crowd) -> Generator[Clients]:
 
 @dataclass(frozen=True)
 class Program:
-    """The client: its command line, and which of "stall" and "deflate" it can do."""
+    """The client: its command line, and which of "stall", "stream" and "deflate" it can do."""
 
     command: tuple[str, ...]
     can: frozenset[str]
@@ -201,7 +203,8 @@ def client_program() -> Program:
         RESULTS.mkdir(exist_ok=True)
         binary, fresh = RESULTS / "client", RESULTS / f"client-{os.getpid()}"
         sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
-        for options, can in ((("-DWITH_ZLIB", "-lz"), {"stall", "deflate"}), ((), {"stall"})):
+        always = {"stall", "stream"}
+        for options, can in ((("-DWITH_ZLIB", "-lz"), {*always, "deflate"}), ((), always)):
             command = [compiler, "-O2", "-o", str(fresh), *sources, *options]
             if subprocess.run(command, check=False, capture_output=bool(options)).returncode == 0:
                 fresh.replace(binary)  # others may be running it

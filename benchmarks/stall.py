@@ -45,6 +45,7 @@ class Plan:
             has more, so that what it sends fills the buffers on the way to a stalled client, too.
         patience: Seconds without any delivery after which a server counts as stopped.
         connections: All clients.
+        size: Bytes of one message.
     """
 
     pairs: int = 5
@@ -54,6 +55,7 @@ class Plan:
     seconds: float = 5.0
     patience: float = 3.0
     connections: int = 1000
+    size: int = SIZE
     paired: tuple[str, ...] = field(default=OURS)
 
 
@@ -110,13 +112,14 @@ def _measure(name: str, stalled: int, seconds: float, plan: Plan) -> Run:
         serving(name) as server,
         clients(server, Crowd(connections=plan.connections, stalled=stalled)) as crowd,
     ):
-        memory = [server.resident_bytes()]
+        files, memory = server.open_files(), [server.resident_bytes()]
         figures = crowd.paced(
             rate=pace,
-            size=SIZE,
+            size=plan.size,
             seconds=seconds * longer,
             patience=plan.patience,
             watch=lambda: memory.append(server.resident_bytes()),
         )
         memory.append(server.resident_bytes())
-    return Run(figures, (max(memory) - memory[0]) / 2**20, (memory[-1] - memory[0]) / 2**20)
+        closed = files - server.open_files()
+    return Run(figures, (max(memory) - memory[0]) / 2**20, (memory[-1] - memory[0]) / 2**20, closed)

@@ -22,11 +22,17 @@ class Run:
         figures: Of the clients that read.
         peak_mb: What the server's resident memory grew by, at most.
         end_mb: What it had grown by at the end.
+        closed: Connections that the server has ended.
     """
 
     figures: Figures
     peak_mb: float
     end_mb: float
+    closed: int
+
+    @property
+    def p99_ms(self) -> float:
+        return float("inf") if self.figures.stopped else self.figures.p99_ms
 
 
 @dataclass
@@ -36,21 +42,19 @@ class Stall:
     Attributes:
         connections: All clients.
         runs: Of each contestant, for each number of stalled clients.
-        paired: p99 in milliseconds, by contestant, pair, and stalled clients.
+        paired: Those that were measured in pairs, by contestant, pair, and stalled clients.
         skipped: Who could not take part, and why.
     """
 
     connections: int
     runs: dict[str, dict[int, list[Run]]] = field(default_factory=dict)
-    paired: dict[str, dict[int, dict[int, float]]] = field(default_factory=dict)
+    paired: dict[str, dict[int, dict[int, Run]]] = field(default_factory=dict)
     skipped: list[tuple[str, int, str]] = field(default_factory=list)
 
     def add(self, name: str, stalled: int, pair: int | None, run: Run) -> None:
         self.runs.setdefault(name, {}).setdefault(stalled, []).append(run)
         if pair is not None:
-            stopped = run.figures.stopped
-            p99 = float("inf") if stopped else run.figures.p99_ms
-            self.paired.setdefault(name, {}).setdefault(pair, {})[stalled] = p99
+            self.paired.setdefault(name, {}).setdefault(pair, {})[stalled] = run
 
     def skip(self, name: str, stalled: int, error: Exception) -> None:
         reason = "; ".join((str(error), *getattr(error, "__notes__", ())))
@@ -64,9 +68,12 @@ class Stall:
             if (ratios := self._ratios(name))
         ]
 
+    def pairs(self, name: str) -> list[tuple[Run, Run]]:
+        """Of one contestant: with none stalled, and with one."""
+        return [(pair[0], pair[1]) for pair in self.paired.get(name, {}).values() if {0, 1} <= set(pair)]
+
     def _ratios(self, name: str) -> list[float]:
-        both = [pair for pair in self.paired.get(name, {}).values() if {0, 1} <= set(pair)]
-        return [pair[1] / pair[0] for pair in both]
+        return [one.p99_ms / none.p99_ms for none, one in self.pairs(name)]
 
     def text(self) -> str:
         head = (
@@ -77,6 +84,7 @@ class Stall:
             "longest ms",
             "memory MB",
             "at the end",
+            "closed",
             "broadcasts/s",
         )
         title = f"Stalled clients among {self.connections:,}: what the others see, and the server's memory"
@@ -94,6 +102,7 @@ class Stall:
                     str(stalled),
                     *_times(runs),
                     *_memory(runs),
+                    f"{median(run.closed for run in runs):g}",
                     f"{CONTESTANTS[name].pace:g}",
                 )
 

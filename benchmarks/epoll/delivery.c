@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool begins(const char *data, size_t length, const char *prefix) {
+bool begins(const char *data, size_t length, const char *prefix) {
     return length >= strlen(prefix) && memcmp(data, prefix, strlen(prefix)) == 0;
 }
 
@@ -30,11 +30,30 @@ void delivered(Connection *connection) {
     connection->number++;
 }
 
-/* Whether this was a delivery; anything that is neither that nor expected ends the run. */
+static Slot *next_slot(const Connection *connection, const char *data, size_t length) {
+    if (connection->number >= sent) fail(connection, "a message that nobody sent", data, length);
+    return slot_of(connection->number);
+}
+
+/* What waited for the same connection, in a JSON array: one delivery after the other, and nothing else. */
+static void check_joined(Connection *connection, const char *data, size_t length) {
+    size_t at = 1;
+    do {
+        const Bytes *expected = &next_slot(connection, data, length)->message;
+        if (length - at <= expected->length || memcmp(data + at, expected->data, expected->length) != 0)
+            fail(connection, "not what was sent", data + at, length - at);
+        at += expected->length;
+        delivered(connection);
+    } while (data[at++] == ',');
+    if (data[at - 1] != ']' || at != length) fail(connection, "an array without its end", data, length);
+}
+
+/* Whether this was one delivery; anything that is neither that nor expected ends the run. */
 static bool check(Connection *connection, const char *data, size_t length) {
     if (!connection->open) {
-        const Step *step = &options.steps[connection->step];
-        if (connection->step >= options.step_count || !begins(data, length, step->text))
+        const Prologue *prologue = prologue_of(connection);
+        const Step *step = &prologue->steps[connection->step];
+        if (connection->step >= prologue->count || !begins(data, length, step->text))
             fail(connection, "not what the prologue awaits", data, length);
         connection->step++;
         run_prologue(connection);
@@ -45,8 +64,12 @@ static bool check(Connection *connection, const char *data, size_t length) {
         return false;
     }
     if (options.ignored && begins(data, length, options.ignored)) return false;
-    if (connection->number >= sent) fail(connection, "a message that nobody sent", data, length);
-    Slot *slot = slot_of(connection->number);
+    if (options.stream && !connection->streams) fail(connection, "who talks is told nothing", data, length);
+    if (options.joined && begins(data, length, "[")) {
+        check_joined(connection, data, length);
+        return false;
+    }
+    Slot *slot = next_slot(connection, data, length);
     bool right = options.delivered
         ? length == slot->message.length && memcmp(data, slot->message.data, length) == 0
         : memmem(data, length, slot->payload.data, slot->payload.length) != NULL;

@@ -102,7 +102,7 @@ static void parse_or_keep(Connection *connection, const char *data, size_t lengt
     pending->length -= done;
 }
 
-/* The short way: the bytes are those of the expected frames. Stops at the first frame that differs. */
+/* Stops at the first frame, or event, that differs from the expected one; returns how many bytes do not. */
 static size_t match(Connection *connection, const char *data, size_t length) {
     size_t done = 0;
     while (done < length && connection->number < sent) {
@@ -117,15 +117,24 @@ static size_t match(Connection *connection, const char *data, size_t length) {
     return done;
 }
 
-void receive(Connection *connection, const char *data, size_t length) {
-    if (connection->open && connection->pending.length == 0 && !connection->fragmented) {
-        size_t done = match(connection, data, length);
-        if (done == length) return;
-        if (connection->matched) {  /* it began alike: back to where this frame began */
-            append(&connection->pending, slot_of(connection->number)->frame.data, connection->matched);
-            connection->matched = 0;
-        }
-        data += done, length -= done;
+/* The short way: whether the bytes are those of the expected frames, or events. If not, what is left must be parsed. */
+bool take_expected(Connection *connection, const char **data, size_t *length) {
+    size_t done = match(connection, *data, *length);
+    if (done == *length) return true;
+    if (connection->matched) {  /* it began alike: back to where this frame began */
+        append(&connection->pending, slot_of(connection->number)->frame.data, connection->matched);
+        connection->matched = 0;
     }
+    *data += done, *length -= done;
+    return false;
+}
+
+void receive(Connection *connection, const char *data, size_t length) {
+    if (connection->streams) {
+        receive_stream(connection, data, length);
+        return;
+    }
+    bool between = connection->open && connection->pending.length == 0 && !connection->fragmented;
+    if (between && take_expected(connection, &data, &length)) return;
     parse_or_keep(connection, data, length);
 }

@@ -8,7 +8,8 @@
  *     paced RATE BYTES SECONDS PATIENCE    so many a second; "stopped" if for PATIENCE seconds none arrives
  *
  * Connection 0 sends text messages, numbered; the server must send each of them to all connections, in order. Pings
- * are answered at any time. benchmarks/client.py does the same in Python, but for what it says there.
+ * are answered at any time. With --stream the connections are event streams, and one WebSocket more sends, and gets
+ * nothing. benchmarks/client.py does the same in Python, but for what it says there.
  */
 #define _GNU_SOURCE
 #include "client.h"
@@ -87,16 +88,18 @@ static void pump(int milliseconds) {
     }
 }
 
+int everyone(void) { return options.connections + (options.stream ? 1 : 0); }
+
 static void open_connections(void) {
-    connections = calloc((size_t)options.connections, sizeof *connections);
+    connections = calloc((size_t)everyone(), sizeof *connections);
     double start = now(), cpu = server_cpu(), progress = start;
-    for (int before = 0; opened < options.connections;) {
+    for (int before = 0; opened < everyone();) {
         open_all(poller);
         pump(1000);
         if (opened > before) before = opened, progress = now();
         if (now() - progress > PATIENCE_SECONDS) die("only %d connections were accepted", opened);
     }
-    printf("{\"connections\": %d, \"seconds\": %.6f, \"cpu_seconds\": %.6f, \"extensions\": \"%s\"}\n", opened,
+    printf("{\"connections\": %d, \"seconds\": %.6f, \"cpu_seconds\": %.6f, \"extensions\": \"%s\"}\n", everyone(),
            now() - start, server_cpu() - cpu, agreed_extensions());
 }
 
@@ -108,7 +111,7 @@ static void send_next(size_t size) {
     expand(&text, options.publish, "payload", slot->payload.data, slot->payload.length);
     slot->sent_at = now();
     sent++;
-    send_frame(&connections[0], 1, text.data, text.length);
+    send_frame(&connections[options.stream ? options.connections : 0], 1, text.data, text.length);
 }
 
 /* Whether the oldest message has reached all: in order, as each connection gets them in order. */
@@ -190,23 +193,29 @@ static void obey(const char *line) {
     fflush(stdout);
 }
 
+static void add_step(Prologue *prologue, bool awaits, const char *text) {
+    if (prologue->count == MAX_STEPS) die("the prologue is too long");
+    prologue->steps[prologue->count++] = (Step){awaits, text};
+}
+
 static void parse_options(int argc, char **argv) {
     enum { CONNECTIONS, STALLED, IN_FLIGHT, DEFLATE, SEND, AWAIT, ASKED, REPLY, PUBLISH, DELIVERED, CONTAINS, ACKNOWLEDGE,
-           IGNORE, CPU_OF };
+           IGNORE, CPU_OF, JOINED, STREAM, GREETING };
     static const struct option known[] = {
         {"connections", 1, 0, CONNECTIONS}, {"stalled", 1, 0, STALLED}, {"in-flight", 1, 0, IN_FLIGHT},
         {"deflate", 0, 0, DEFLATE}, {"send", 1, 0, SEND}, {"await", 1, 0, AWAIT}, {"asked", 1, 0, ASKED},
         {"reply", 1, 0, REPLY}, {"publish", 1, 0, PUBLISH}, {"delivered", 1, 0, DELIVERED}, {"contains", 0, 0, CONTAINS},
-        {"acknowledge", 1, 0, ACKNOWLEDGE}, {"ignore", 1, 0, IGNORE}, {"cpu-of", 1, 0, CPU_OF}, {0}};
+        {"acknowledge", 1, 0, ACKNOWLEDGE}, {"ignore", 1, 0, IGNORE}, {"cpu-of", 1, 0, CPU_OF},
+        {"joined", 0, 0, JOINED}, {"stream", 1, 0, STREAM}, {"greeting", 1, 0, GREETING}, {0}};
     for (int which; (which = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (which) {
         case CONNECTIONS: options.connections = atoi(optarg); break;
         case STALLED: options.stalled = atoi(optarg); break;
         case IN_FLIGHT: options.in_flight = atoi(optarg); break;
         case DEFLATE: options.deflate = true; break;
-        case SEND: case AWAIT:
-            if (options.step_count == MAX_STEPS) die("the prologue is too long");
-            options.steps[options.step_count++] = (Step){which == AWAIT, optarg};
-            break;
+        case SEND: case AWAIT: add_step(&options.prologue, which == AWAIT, optarg); break;
+        case GREETING: add_step(&options.greeting, true, optarg); break;
+        case STREAM: options.stream = optarg; break;
+        case JOINED: options.joined = true; break;
         case ASKED: options.asked = optarg; break;
         case REPLY: options.reply = optarg; break;
         case PUBLISH: options.publish = optarg; break;
@@ -222,6 +231,8 @@ static void parse_options(int argc, char **argv) {
     }
     if (argc - optind != 3) die("usage: client [options] HOST PORT PATH");
     options.host = argv[optind], options.port = atoi(argv[optind + 1]), options.path = argv[optind + 2];
+    if (!options.delivered && (options.stream || options.joined)) die("--contains has neither --stream nor --joined");
+    if (options.stream && options.deflate) die("event streams are not compressed here");
     if (!options.asked != !options.reply) die("--asked and --reply go together");
     if (options.connections <= options.stalled) die("at least one connection must read");
     if (options.deflate && !can_inflate()) die("this client was built without zlib");

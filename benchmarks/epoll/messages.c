@@ -82,5 +82,6 @@ void fill_slot(Slot *slot, long long number, size_t size) {
     slot->deflated.length = slot->frame.length = slot->message.length = 0;
     if (options.delivered == NULL) return;
     expand(&slot->message, options.delivered, "payload", slot->payload.data, slot->payload.length);
-    put_frame(&slot->frame, 1, false, slot->message.data, slot->message.length);
+    if (options.stream) put_event(&slot->frame, slot->message.data, slot->message.length);
+    else put_frame(&slot->frame, 1, false, slot->message.data, slot->message.length);
 }

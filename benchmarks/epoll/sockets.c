@@ -16,6 +16,10 @@
 #define STALLED_RECEIVE_BUFFER 2048
 #define STALLED_SEGMENT 1460
 #define ACCEPTED "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  /* for the key below, RFC 6455 section 1.3 */
+#define UPGRADE                                                                                                        \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                                         \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define ACCEPT_STREAM "Accept: text/event-stream\r\n"
 #define OFFER "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 int opened;
@@ -59,23 +63,28 @@ static void open_one(Connection *connection) {
     if (connection->stalled) limit_what_is_buffered(fd);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect: %s", strerror(errno));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int n = snprintf(text, sizeof text,
-                     "GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%s"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                     options.path, options.host, options.port, options.deflate ? OFFER : "");
+    const char *path = connection->streams ? options.stream : options.path;
+    const char *offer = connection->streams ? ACCEPT_STREAM : UPGRADE, *more = options.deflate ? OFFER : "";
+    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n%s%s\r\n", path, options.host, options.port,
+                     offer, connection->streams ? "" : more);
     send_all(fd, text, (size_t)n);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     struct epoll_event wanted = {.events = EPOLLIN, .data.u32 = (unsigned)index};
     epoll_ctl(poller, EPOLL_CTL_ADD, fd, &wanted);
 }
 
+const Prologue *prologue_of(const Connection *connection) {
+    return connection->streams ? &options.greeting : &options.prologue;
+}
+
 /* Sends what the prologue says, up to the next message that it awaits; at its end the connection is open. */
 void run_prologue(Connection *connection) {
-    while (connection->step < options.step_count && !options.steps[connection->step].awaits) {
-        const char *text = options.steps[connection->step++].text;
+    const Prologue *prologue = prologue_of(connection);
+    while (connection->step < prologue->count && !prologue->steps[connection->step].awaits) {
+        const char *text = prologue->steps[connection->step++].text;
         send_frame(connection, 1, text, strlen(text));
     }
-    if (connection->step < options.step_count) return;
+    if (connection->step < prologue->count) return;
     connection->open = true;
     opened++;
     if (connection->stalled) epoll_ctl(poller, EPOLL_CTL_DEL, connection->fd, NULL);
@@ -93,7 +102,14 @@ static void negotiated(Connection *connection, const char *response) {
     if (bits) connection->window_bits = atoi(bits + strlen("server_max_window_bits="));
 }
 
-/* What comes before the end of the response, and what comes behind it. */
+static bool is_stream(const char *head) {
+    return strncmp(head, "HTTP/1.1 200", 12) == 0 && strcasestr(head, "\r\ncontent-type: text/event-stream") &&
+           strcasestr(head, "\r\ntransfer-encoding: chunked\r\n");
+}
+
+static bool is_upgrade(const char *head) { return strncmp(head, "HTTP/1.1 101", 12) == 0 && strstr(head, ACCEPTED); }
+
+/* What comes before the end of the response's head, and what comes behind it. */
 void opening(Connection *connection, const char *data, size_t length) {
     Bytes *response = &connection->response;
     append(response, data, length);
@@ -101,10 +117,10 @@ void opening(Connection *connection, const char *data, size_t length) {
     response->length--;
     char *end = strstr(response->data, "\r\n\r\n");
     if (!end) return;
-    if (strncmp(response->data, "HTTP/1.1 101", 12) != 0 || !strstr(response->data, ACCEPTED))
-        fail(connection, "the handshake was refused", response->data, response->length);
     size_t head = (size_t)(end + 4 - response->data);
     end[2] = 0;
+    if (!(connection->streams ? is_stream : is_upgrade)(response->data))
+        fail(connection, "the handshake was refused", response->data, response->length);
     negotiated(connection, response->data);
     Bytes rest = *response;
     memset(response, 0, sizeof *response);
@@ -118,8 +134,9 @@ void opening(Connection *connection, const char *data, size_t length) {
 void open_all(int poll) {
     static int begun;
     poller = poll;
-    while (begun < options.connections && begun - opened < options.in_flight) {
+    while (begun < everyone() && begun - opened < options.in_flight) {
         Connection *connection = &connections[begun];
+        connection->streams = options.stream && begun < options.connections;
         int apart = options.stalled ? options.connections / options.stalled : 0;
         connection->stalled = apart && begun % apart == apart / 2 && begun / apart < options.stalled;
         begun++;

@@ -1,110 +1,18 @@
 """The load's client: it takes whatever RFC 6455 and RFC 7692 allow, and no delivery but the right one."""
 
-import asyncio
-import json
-import sys
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from benchmarks.load import Program, client_program
-from benchmarks.machine import ROOT
+from benchmarks.load import Program
 
-CONNECTIONS = 3
-MESSAGES = "closed 2 160 0 0.05\n"
-DEADLINE = 30.0
-IN_PYTHON = Program((sys.executable, "-m", "benchmarks.client"), frozenset())
+from unit.load_server import CONNECTIONS, IN_PYTHON, compiled, frame, inflating, run
+
 NO_TAKEOVER = "permessage-deflate; server_no_context_takeover"
-
-Answer = Callable[[int, int, bytes], bytes]
-"""What a connection receives: from its place, the message's number, and its payload."""
-
-
-def frame(first: int, payload: bytes) -> bytes:
-    size = len(payload)
-    return (
-        bytes((first, size) if size < 126 else (first, 126))
-        + (size.to_bytes(2, "big") if size > 125 else b"")
-        + payload
-    )
 
 
 def plain(_place: int, _number: int, payload: bytes) -> bytes:
     return frame(0x81, payload)
-
-
-class Server:
-    """Answers each text of one client with what the test wants each client to receive."""
-
-    def __init__(self, answer: Answer, extension: str) -> None:
-        self.answer = answer
-        self.extension = extension
-        self.writers: list[asyncio.StreamWriter] = []
-        self.pongs = 0
-        self.acknowledged = 0
-        self.number = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(self._response())
-            self.writers.append(writer)
-            while True:
-                self._take(*await self._read_frame(reader))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    def _response(self) -> bytes:
-        extension = f"Sec-WebSocket-Extensions: {self.extension}\r\n" if self.extension else ""
-        accepted = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-        return f"{accepted}{extension}\r\n".encode()
-
-    async def _read_frame(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
-        first, size = await reader.readexactly(2)
-        size &= 0x7F
-        if size == 126:
-            size = int.from_bytes(await reader.readexactly(2), "big")
-        assert await reader.readexactly(4) == bytes(4)
-        return first, await reader.readexactly(size)
-
-    def _take(self, first: int, payload: bytes) -> None:
-        if first == 0x8A:
-            self.pongs += 1
-        elif payload.startswith(b"seen:"):
-            self.acknowledged += 1
-        else:
-            for place, writer in enumerate(self.writers):
-                writer.write(self.answer(place, self.number, payload))
-            self.number += 1
-
-
-async def run(
-    program: Program, answer: Answer, *options: str, extension: str = ""
-) -> tuple[Server, dict[str, Any] | str]:
-    """What the client reported, or what it complained of."""
-    hall = Server(answer, extension)
-    server = await asyncio.start_server(hall.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *program.command,
-        *("--connections", str(CONNECTIONS), *options, "127.0.0.1", str(port), "/ws"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    async with asyncio.timeout(DEADLINE):
-        output, complaint = await process.communicate(MESSAGES.encode())
-    server.close()
-    for writer in hall.writers:
-        writer.close()
-    await server.wait_closed()
-    if process.returncode != 0:
-        return hall, complaint.decode()
-    return hall, json.loads(output.splitlines()[1])
 
 
 @pytest.fixture(params=["c", "python"])
@@ -112,20 +20,6 @@ def program(request: pytest.FixtureRequest) -> Program:
     if request.param == "python":
         return IN_PYTHON
     return compiled()
-
-
-def compiled() -> Program:
-    program = client_program()
-    if program.command == IN_PYTHON.command:
-        pytest.skip("no C compiler here")
-    return program
-
-
-def inflating() -> Program:
-    program = compiled()
-    if "deflate" not in program.can:
-        pytest.skip("no zlib.h here")
-    return program
 
 
 async def test_every_delivery_counts_once(program: Program) -> None:
@@ -167,6 +61,23 @@ async def test_the_prologue_is_kept_to_and_questions_are_answered(program: Progr
     assert hall.acknowledged > 0
 
 
+async def test_messages_in_an_array_are_so_many_deliveries(program: Program) -> None:
+    first = b""
+
+    def in_arrays(_place: int, number: int, payload: bytes) -> bytes:
+        nonlocal first
+        if number == 0:
+            first = payload
+            return b""
+        return frame(0x81, b"[%b]" % (first + b"," + payload if number == 1 else payload))
+
+    hall, report = await run(program, in_arrays, "--joined")
+
+    assert isinstance(report, dict)
+    assert report["deliveries"] == CONNECTIONS * report["broadcasts"]
+    assert 0 < report["broadcasts"] <= hall.number
+
+
 FAULTS: dict[str, Callable[[bytes], bytes]] = {
     "lost": lambda _: b"",
     "doubled": lambda payload: frame(0x81, payload) * 2,
@@ -188,6 +99,35 @@ async def test_a_delivery_that_is_not_right_ends_the_run(program: Program, fault
 
     assert isinstance(complaint, str)
     assert complaint.strip()
+
+
+WRONG_ARRAYS = {
+    "empty": b"[]",
+    "without an end": b"[%b",
+    "with more behind": b"[%b] ",
+    "with a comma at its end": b"[%b,]",
+    "with a message that nobody sent": b'[%b,{"type":"message"}]',
+    "of another message": b'[{"type":"message"}]',
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_ARRAYS)
+async def test_an_array_that_is_not_right_ends_the_run(program: Program, wrong: str) -> None:
+    def at_the_fifth(place: int, number: int, payload: bytes) -> bytes:
+        array = WRONG_ARRAYS[wrong] if (place, number) == (1, 5) else b"[%b]"
+        return frame(0x81, array.replace(b"%b", payload))
+
+    _, complaint = await run(program, at_the_fifth, "--joined")
+
+    assert isinstance(complaint, str)
+    assert complaint.strip()
+
+
+async def test_an_array_where_none_is_expected_ends_the_run(program: Program) -> None:
+    _, complaint = await run(program, lambda _place, _number, payload: frame(0x81, b"[%b]" % payload))
+
+    assert isinstance(complaint, str)
+    assert "not what was sent" in complaint
 
 
 def deflate(payload: bytes, compressor: "zlib._Compress") -> bytes:
