@@ -15,7 +15,7 @@ CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closi
   inbox liveness rate send_queue ports reader writer link connection registry frames batch gather tally recipient))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak coverage test-lowest check fix docs bench bench-full build clean
+.PHONY: help js-tools run test soak coverage test-lowest check fix docs bench bench-full build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,13 @@ run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:800
 
 test: $(VENV)/.test-installed ## All tests, on real servers and in a real browser where there is one
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+js-tools: $(VENV)/js/.installed ## TypeScript's compiler, for the test of the JavaScript client's types; needs npm
+
+$(VENV)/js/.installed:
+	@mkdir -p $(@D)
+	npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error typescript@5
+	@touch $@
 
 soak: $(VENV)/.test-installed ## The brokers' tests with the deadlines that users have, ten times as long, and longer stories
 	ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers)
