@@ -502,7 +502,7 @@ export class Rooms extends Emitter {
     const joined = { position, recovered, reason, again: room._again };
     const held = room._held.splice(0);
     // Who keeps our position must not keep one of the future.
-    if (!held.length) room.position = position;
+    if (!held.some((one) => one.position)) room.position = position;
     room._in = room._again = true;
     room._tries = 0;
     room._settle[0](joined);

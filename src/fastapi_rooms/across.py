@@ -70,6 +70,10 @@ class Across(Protocol):
         """This one's name among them."""
         ...
 
+    def knows(self, process: str) -> bool:
+        """Whether there may be another process of this name."""
+        ...
+
     async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
         """Have another process do something; its answer, or `None` where there is none within so many seconds."""
         ...
@@ -162,6 +166,10 @@ class Alone:
     def process(self) -> str:
         """The only one needs no name."""
         return "0"
+
+    def knows(self, process: str) -> bool:
+        """There is no other."""
+        return False
 
     async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
         """There is no other."""

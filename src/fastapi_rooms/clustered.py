@@ -137,10 +137,9 @@ class Clustered:
         version: int | None = None,
     ) -> Delivery:
         """Deliver a message in every process, this one included."""
-        cluster = self.cluster
         self._host.check_loop(even_if_empty=True)
-        history = None if room is None else self.history_of(room)
-        check_history(history, room, idempotency_key, version)
+        cluster = self.cluster
+        check_history(history := self.history_of(room), room, idempotency_key, version)
         excluded = (exclude,) if isinstance(exclude, Connection) else tuple(exclude)
         users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))
         header = Header(
@@ -178,8 +177,8 @@ class Clustered:
 
     async def disconnect_user(self, user_id: str, *, code: int, reason: str) -> int:
         """Close all connections of a user, everywhere; how many there were here."""
-        header = self.cluster.header(Kind.DISCONNECT_USER, user=user_id, code=code, reason=reason)
-        return await self._control(header)
+        asked = self.cluster.header(Kind.DISCONNECT_USER, user=user_id, code=code, reason=reason)
+        return await self._control(asked)
 
     async def count(self, room: str) -> tuple[int, frozenset[str]]:
         """See `Census`."""
@@ -200,9 +199,9 @@ class Clustered:
         self._occupied.update(held)
         await self.cluster.subscriptions.hold(*held)
 
-    def history_of(self, room: str) -> History | None:
+    def history_of(self, room: str | None) -> History | None:
         """What is kept of a room."""
-        return None if self._policy_of is None else self._policy_of(room)
+        return None if self._policy_of is None or room is None else self._policy_of(room)
 
     async def read(self, room: str, *, after: int, most: int) -> Page:
         """What is kept of a room; see `Cluster.read`.
@@ -282,8 +281,7 @@ class Clustered:
 
     async def deliver(self, header: Header, body: bytes, place: Place | None) -> None:
         """See `Local`."""
-        room = header.room if header.kind is Kind.MESSAGE else None
-        if place is not None and room is not None and self.history_of(room) is not None:
+        if place is not None and header.kind is Kind.MESSAGE and self.history_of(header.room) is not None:
             await self._histories.came(place, header, body)
             return
         if header.kind is Kind.MESSAGE:
@@ -304,6 +302,10 @@ class Clustered:
     def process(self) -> str:
         """See `Across`."""
         return self.cluster.process
+
+    def knows(self, process: str) -> bool:
+        """See `Across`. While the broker is away, nobody says that it is there."""
+        return not self.cluster.supervisor.connected or self.cluster.peers.may_be_there(process)
 
     async def request(self, process: str, body: bytes, *, within: float) -> bytes | None:
         """See `Across`."""
@@ -338,12 +340,11 @@ class Clustered:
         self._spawn("on_broker_restored", hooks + [partial(self._hooks.on_continuity_lost, one) for one in rooms])
 
     async def _deliver_message(self, header: Header, body: bytes) -> None:
-        payload = payload_of(header, body)
         try:
-            check_size(payload, self._host.queue)
+            check_size(payload := payload_of(header, body), self._host.queue)
         except MessageTooLarge as error:
             raise ForeignMessage from error  # of an app with larger queues
-        excluded = [self._host.registry.get(one) for one in header.exclude]
+        excluded = map(self._host.registry.get, header.exclude)
         await self._deliver_here(
             payload,
             room=header.room,

@@ -153,7 +153,7 @@ class ManagerHost(Generic[UserT]):
             overflow=self.overflow,
             limits=self.limits,
             rate_limit=self.rate_limit,
-            heartbeat=self._heartbeat_over(transport),
+            heartbeat=None if _cannot_speak(session) else self._heartbeat_over(transport),
             beat=self._beat,
         )
         connection = Connection(websocket, link, user=session.user, user_id=user_id, on_invalid=self._invalid)
@@ -286,3 +286,9 @@ class ManagerHost(Generic[UserT]):
             self.registry.remove(session.connection)
         self.sessions.clear()
         self.tasks.abandon()
+
+
+def _cannot_speak(session: Session[Any]) -> bool:
+    """Whether the client only listens: nothing can be asked of it."""
+    greeter = session.authenticate
+    return isinstance(greeter, Greeter) and greeter.knows

@@ -144,8 +144,13 @@ class Memberships:
 
     def accepted(self, session: Session[Any]) -> None:
         """Make the connection a member of the room given to `connect`, before anything else is awaited."""
-        if session.room is not None:
-            self._join(session.connection, session.room, _Stay())
+        if session.room is None:
+            return
+        beyond = self._beyond_limits(session.connection, session.room)  # others may have come first
+        if beyond is not None:
+            session.link.shut(DisconnectReason.FORBIDDEN, CloseCode.FORBIDDEN, beyond.reason)
+            return
+        self._join(session.connection, session.room, _Stay())
 
     async def arrived(self, session: Session[Any]) -> None:
         """Run the hooks of joining the room given to `connect`; it was authorized before."""

@@ -235,7 +235,7 @@ class Greeter(Protocol):
     """What more an authenticator can do: have the first exchange with the client by itself.
 
     Attributes:
-        knows: Whether the user is known already, and nothing has to be received.
+        knows: Whether the user is known already, and nothing will be received: the client only listens.
     """
 
     knows: bool

@@ -24,6 +24,12 @@ class Reader:
         on_life: Called with the loop's time at every message.
         on_gone: Called once when the peer, or the server, ended the connection.
         on_violation: Called with reason, code and text when the client broke a limit.
+
+    Attributes:
+        inbox: What the handler has not taken.
+        intercept: Asked for each message within the limits; what it takes never reaches the handler.
+        received: Messages so far.
+        received_bytes: Their size.
     """
 
     __slots__ = (
@@ -40,6 +46,7 @@ class Reader:
         "_task",
         "_transport",
         "inbox",
+        "intercept",
         "received",
         "received_bytes",
     )
@@ -55,6 +62,7 @@ class Reader:
         on_violation: Callable[[DisconnectReason, CloseCode, str], None],
     ) -> None:
         self.inbox = Inbox(limits)
+        self.intercept: Callable[[str | bytes], bool] | None = None
         self.received = 0
         self.received_bytes = 0
         self._transport = transport
@@ -179,6 +187,8 @@ class Reader:
         if self._gate is not None and not self._gate.admit(size, now=now):
             self._on_violation(DisconnectReason.RATE_LIMITED, CloseCode.RATE_LIMITED, "too many messages")
             return False
+        if self.intercept is not None and self.intercept(message):
+            return True
         self.inbox.put(message, size)
         _wake(self._arrival)
         return True

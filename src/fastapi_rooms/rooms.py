@@ -278,8 +278,7 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
 
         For what each process knows by itself, as in `on_presence`. Arguments as for `broadcast`.
         """
-        payload = Payload.of(message)
-        check_size(payload, self.queue)
+        check_size(payload := Payload.of(message), self.queue)
         users = (exclude_users,) if isinstance(exclude_users, str) else exclude_users
         return await self._deliver_here(
             payload, room=room, user=None, exclude=exclude, exclude_users=users, key=key

@@ -195,3 +195,20 @@ async def test_an_answer_larger_than_the_queue_is_the_servers_fault_and_ends_not
         assert await talk.error("send", command="do") == INTERNAL
         await talk.nothing_more()
     assert "100" in str(hub.errors[0])
+
+
+async def test_a_ping_is_answered_while_a_handler_is_busy() -> None:
+    going = asyncio.Event()
+    hub = Hub[Any]()
+
+    @hub.on("wait")
+    async def wait() -> None:
+        await going.wait()
+
+    async with served(hub) as client, talking(client) as talk:
+        await talk.say({"type": "send", "id": 9, "command": "wait"})
+        for ping in ('{"type":"ping"}', '[{"type":"ping"}]'):
+            await talk.ws.send_text(ping)
+            assert await talk.hear() == {"type": "pong"}
+        going.set()
+        assert (await talk.hear())["id"] == 9

@@ -238,7 +238,7 @@ async def test_a_frame_whose_id_is_none_is_answered_with_an_error_without_an_id(
         ('[{"type":"ping"},7]', 4501),
         ("[" + ",".join(['{"type":"ping"}'] * 65) + "]", 4501),
         ("[" * 1000 + "]" * 1000, 4501),
-        ('{"type":"ping","x":"\\ud800"}', 4501),
+        ('{"type":"ping","x":"\\ud800"', 4501),
         (json.dumps({"type": "ping", "x": "y" * 70_000}), 1009),
         (b'{"type":"ping"}', 1003),
     ],

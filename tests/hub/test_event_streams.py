@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from fastapi_rooms import History, Hub, Limits, Presence
+from fastapi_rooms import Heartbeat, History, Hub, Limits, Presence
 from fastapi_rooms.auth import Cookie, Header, Identity, TokenAuth
 from fastapi_rooms.brokers import MemoryBroker
 from fastapi_rooms.hub import uplinks
@@ -68,7 +68,8 @@ async def test_what_a_client_says_by_requests_is_answered_down_its_stream_in_ord
         assert (await talk.say(CONNECT, JOIN)).status == 204
         assert (await talk.say({"type": "ping"})).status == 204
         await talk.stream.until("pong")
-        assert talk.stream.types() == ["session", "connected", "joined", "pong"]
+        await talk.stream.until("joined")
+        assert sorted(talk.stream.types()) == ["connected", "joined", "pong", "session"]
         assert talk.stream.frames[1]["user"] == "ann"
 
 
@@ -78,8 +79,8 @@ async def test_a_request_that_comes_twice_is_taken_once() -> None:
         said = {"type": "publish", "id": 3, "room": "lobby", "event": "said", "data": 1}
         for _ in range(3):
             assert (await talk.say(said, number=2)).status == 204
-        await talk.say({"type": "ping"}, number=3)
-        await talk.stream.until("pong")
+        await talk.say({"type": "send", "id": 9, "command": "none"}, number=3)
+        await talk.stream.until("error")
         assert talk.stream.types().count("reply") == talk.stream.types().count("message") == 1
 
 
@@ -139,6 +140,21 @@ async def test_a_request_that_is_too_long_is_refused_and_the_stream_goes_on() ->
         assert (await talk.say({"type": "ping"}, number=2)).status == 204
 
 
+async def test_a_request_whose_client_goes_before_its_end_is_no_failure_of_the_server() -> None:
+    received = iter([{"type": "http.request", "body": b'{"sess', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/live/sse", "headers": [], "query_string": b""}
+    await app_of(hub_with())(scope, receive, send)
+    assert sent[0]["status"] == 400
+
+
 async def test_a_client_whose_frames_are_not_taken_in_time_is_told_to_come_again(monkeypatch: Any) -> None:
     monkeypatch.setattr(uplinks, "SPACE_WITHIN", 0.1)
     hub = hub_with(limits=Limits(inbox_messages=1, handler_grace=0))
@@ -168,8 +184,9 @@ async def test_any_process_takes_what_the_client_of_another_says() -> None:
         assert (await talk.say({"type": "ping"}, number=2)).status == 204
         assert (await talk.say({"type": "ping"}, number=9)).status == 409
         assert (await talk.say({"type": "ping"}, number=3, authorization="Bearer bob")).status == 403
+        await talk.stream.until("joined")
         await talk.stream.until("pong")
-        assert talk.stream.types() == ["session", "connected", "joined", "pong"]
+        assert talk.stream.types().count("pong") == 1
 
 
 async def test_where_the_streams_process_is_out_of_reach_the_client_is_told_to_come_again(
@@ -196,14 +213,73 @@ async def test_a_stream_whose_client_does_not_say_who_it_is_ends() -> None:
         assert (await talk.stream.until("close"))["code"] == 4502
 
 
-async def test_a_credential_that_is_refused_is_an_http_error() -> None:
+async def test_a_credential_that_is_refused_ends_the_stream_as_it_would_a_websocket() -> None:
     app = app_of(hub_with())
     async with Client(app), event_stream(app, headers=[("authorization", "Bearer bad")]) as stream:
-        assert (stream.status, stream.over) == (401, True)
+        assert (await stream.until("close"))["code"] == 4500
+
+
+async def test_half_of_a_character_is_answered_with_an_error_and_the_stream_goes_on() -> None:
+    async with talking(app_of(hub_with())) as talk:
+        await talk.say(CONNECT)
+        frame = '{"type":"send","id":7,"command":"\\ud83d"}'
+        half = f'{{"session":"{talk.stream.session}","number":2,"frames":[{frame}]}}'
+        assert (await talk.client.post("/live/sse", content=half)).status == 204
+        assert (await talk.stream.until("error"))["id"] == 7
+
+
+async def test_a_ticket_is_no_token_for_another() -> None:
+    app = app_of(Hub(auth=TokenAuth(verify)))
+    async with Client(app) as client:
+        ticket = (await client.post("/live/ticket", headers={"authorization": "Bearer ann"})).json()["ticket"]
+        assert (await client.post(f"/live/ticket?ticket={ticket}")).status == 401
+        async with event_stream(app, f"ticket={ticket}") as stream:
+            await Talk(client, stream).say({"type": "connect", "id": 1})
+            assert (await stream.until("connected"))["user"] == "ann"
+
+
+async def test_a_client_that_only_listens_is_asked_for_no_sign_of_life() -> None:
+    hub = Refusing(heartbeat=Heartbeat(interval=0.02, timeout=0.02))
+    app = app_of(hub)
+    async with Client(app), event_stream(app, "room=lobby") as stream:
+        assert stream.frames[0]["heartbeat"] is None
+        await hub.publish("lobby", 1)
+        await stream.until("message")
+        async with talking(app) as talk:
+            await talk.say({"type": "connect", "id": 1})
+            assert (await talk.stream.until("close"))["code"] == 4012  # it never answers
+        assert not stream.over
+
+
+async def test_a_stream_of_rooms_comes_back_to_where_it_began_if_it_got_no_message() -> None:
+    hub = hub_with(history=History())
+    app = app_of(hub)
+    ann = [("authorization", "Bearer ann")]
+    async with Client(app):
+        async with event_stream(app, "room=lobby", ann) as stream:
+            await stream.until("joined")
+            (place,) = stream.ids
+        await hub.publish("lobby", "meanwhile")
+        async with event_stream(app, "room=lobby", [*ann, ("last-event-id", place)]) as stream:
+            assert (await stream.until("message"))["data"] == "meanwhile"
+
+
+async def test_a_stream_of_two_rooms_that_have_a_history_is_refused() -> None:
+    app = app_of(hub_with(history=History()))
+    async with Client(app), event_stream(app, "room=a&room=b", [("authorization", "Bearer ann")]) as stream:
+        assert stream.status == 400
+
+
+async def test_a_session_of_a_process_that_is_not_there_is_gone() -> None:
+    async with Client(app_of(hub_with())) as client:
+        gone = {"session": "elsewhere.secret", "number": 1, "frames": [{"type": "ping"}]}
+        assert (await client.post("/live/sse", json=gone)).status == 404
+        gone["session"] = "x" * 201
+        assert (await client.post("/live/sse", json=gone)).status == 422
 
 
 async def test_a_stream_of_rooms_needs_no_client() -> None:
-    hub = hub_with(history=History(), presence=Presence())
+    hub = hub_with(history=lambda room: History() if room == "lobby" else None, presence=Presence())
     app = app_of(hub)
     ann = [("authorization", "Bearer ann")]
     async with Client(app):
@@ -213,7 +289,7 @@ async def test_a_stream_of_rooms_needs_no_client() -> None:
             await stream.until("message")
             assert stream.types()[:2] == ["connected", "joined"]
             assert [frame["room"] for frame in stream.frames if frame["type"] == "joined"] == ["lobby", "hall"]
-            (last,) = stream.ids
+            last = stream.ids[-1]
         await hub.publish("lobby", "two", event="said")
         async with event_stream(app, "room=hall&room=lobby", [*ann, ("last-event-id", last)]) as stream:
             joined = [await stream.until("joined", number) for number in (1, 2)]

@@ -328,3 +328,21 @@ async def test_a_message_of_64_joins_is_answered_64_times() -> None:
         assert [frame["id"] for frame in heard] == list(range(MOST_FRAMES))
         assert [frame["type"] for frame in heard] == ["joined"] * 50 + ["error"] * 14
         assert len(hub.rooms) == 50
+
+
+async def test_who_was_put_into_a_room_is_told_that_what_it_missed_has_not_been_sent() -> None:
+    class Putting(Hub[Any]):
+        async def on_connect(self, connection: Connection[Any]) -> None:
+            await self.join(connection, "red")
+
+    hub = Putting(history=History())
+    async with served(hub) as client:
+        async with talking(client) as talk:
+            began = (await talk.join("red"))["position"]
+        await hub.publish("red", "missed")
+        async with talking(client) as talk:
+            joined = await talk.join("red", since=began)
+            assert (joined["recovered"], joined["reason"]) == (False, "unavailable")
+            now = joined["position"]
+        async with talking(client) as talk:
+            assert "recovered" not in await talk.join("red", since=now)

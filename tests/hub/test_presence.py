@@ -170,10 +170,12 @@ async def test_metadata_that_is_too_large_is_an_error_and_is_told_nobody() -> No
         await page.shows({"ann": [{}]})
 
 
-async def test_joining_again_brings_the_snapshot_again() -> None:
+async def test_joining_again_without_having_left_brings_no_snapshot_again() -> None:
     hub = hub_of()
     async with served(hub) as client, talking(client, "ann") as talk:
         await join(talk)
+        assert (await talk.join("red"))["presence"] is False
+        await talk.ask("leave", room="red")
         page = await join(talk)
         await page.shows({"ann": [{}]})
 

@@ -127,7 +127,8 @@ def test_any_bytes_that_are_text_have_an_answer(data: bytes) -> None:
         ("[NaN]", "this is not JSON"),
         ("{'type': 'ping'}", "this is not JSON"),
         ('{"type":"ping"} {"type":"ping"}', "this is not JSON"),
-        ('{"type":"ping","x":"\\udfff"}', "this is not JSON"),
+        ('{"type":"ping","x":"\\udfff"', "this is not JSON"),
+        ('{"type":"ping","x":"\\udfff","y":NaN}', "this is not JSON"),
         ("[" * 500 + "]" * 500, "this is not JSON"),
         ("null", "a frame is an object with a type"),
         ("7", "a frame is an object with a type"),
@@ -298,3 +299,12 @@ def test_frames_cannot_be_changed_once_read() -> None:
     found = read_one(FRAMES["join"])
     with pytest.raises(ValueError, match="frozen"):
         found.room = "b"  # type: ignore[union-attr]
+
+
+def test_half_of_a_character_is_a_flaw_of_its_frame_alone() -> None:
+    half = '{"type":"send","id":7,"command":"say","data":"\\ud83d"}'
+    flaw, ping = read(f'[{half},{{"type":"ping"}}]')
+    assert isinstance(flaw, Flaw)
+    assert (flaw.code, flaw.id) == ("invalid", 7)
+    assert ping == ClientPing()
+    assert read_one({"type": "send", "command": "say", "data": "\\ud83d"}) == Send(command="say", data="\\ud83d")

@@ -23,6 +23,7 @@ class Peers:
         self._within = within
         self._clock = clock
         self._seen: dict[str, float] = {}
+        self._since = clock()
 
     def saw(self, process: str) -> bool:
         """It has said something; whether it is new."""
@@ -39,6 +40,10 @@ class Peers:
         """Those who are there."""
         self._forget_silent()
         return frozenset(self._seen)
+
+    def may_be_there(self, process: str) -> bool:
+        """Whether it is there, or would not have been heard of yet."""
+        return process in self.now() or self._clock() - self._since < self._within
 
     def _forget_silent(self) -> None:
         oldest = self._clock() - self._within

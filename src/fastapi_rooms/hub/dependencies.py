@@ -85,6 +85,7 @@ def _check(name: str, dependant: Dependant) -> None:
     missing = {
         "a WebSocket": dependant.websocket_param_name,
         "background tasks": dependant.background_tasks_param_name,
+        "a response": dependant.response_param_name,
         "a body": next((one.name for one in dependant.body_params), None),
     }
     for what, parameter in missing.items():

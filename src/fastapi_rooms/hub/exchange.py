@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, assert_never
 
@@ -21,7 +22,6 @@ from fastapi_rooms.identity import expires_at_of
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
-from fastapi_rooms.position import Position
 from fastapi_rooms.protocol.client_frames import (
     ClientFrame,
     Connect,
@@ -91,6 +91,12 @@ class Exchange:
         self._hub = hub
         self._connection = connection
         self.leaving: str | None = None
+        self._told: set[str] = set()  # rooms of which it was told who is present
+
+    def left(self, room: str) -> bool:
+        """A call of ours has ended a membership; whether the client itself asks for that."""
+        self._told.discard(room)
+        return self.leaving == room
 
     async def take(self, message: str) -> None:
         """Handle a message; nothing that a client says raises.
@@ -128,7 +134,7 @@ class Exchange:
         joined = self._hub.joined(self._connection, room)
         if joined is None:
             joined = await self._hub.join(self._connection, room, since=since)
-        await self._say_joined(joined, joined.position, None)
+        await self._say_joined(joined, None)
 
     async def _attempt(self, frame: Connect | Join | Leave | Send | Publish | Tell | Refresh) -> None:
         name = frame.command if frame.type == "send" else frame.type
@@ -173,8 +179,13 @@ class Exchange:
 
     async def _join(self, frame: Join) -> None:
         joined = await self._hub.join(self._connection, frame.room, since=frame.since)
-        known = joined if joined.new else self._hub.joined(self._connection, frame.room) or joined
-        await self._say_joined(joined, known.position, frame.id)
+        if not joined.new:
+            known = self._hub.joined(self._connection, frame.room) or joined
+            joined = replace(joined, position=known.position)
+            if frame.since is not None and known.position is not None and str(known.position) != frame.since:
+                # The server has put it there, and nobody has sent what it missed.
+                joined = replace(joined, recovered=False, reason="unavailable")
+        await self._say_joined(joined, frame.id)
 
     async def _leave(self, frame: Leave) -> Payload:
         self._check_member(frame.room)
@@ -233,18 +244,21 @@ class Exchange:
             flaw = Flaw(code=INTERNAL, detail="this did not work; the server's log says why", id=frame_id)
         await self._answer_flaw(flaw)
 
-    async def _say_joined(self, joined: Joined, position: Position | None, frame_id: int | None) -> None:
-        presence = self._hub.has_presence(joined.room)
+    async def _say_joined(self, joined: Joined, frame_id: int | None) -> None:
+        presence = joined.room not in self._told and self._hub.has_presence(joined.room)
+        position = None if joined.position is None else str(joined.position)
         frame = JoinedFrame(
             id=frame_id,
             room=joined.room,
-            position=None if position is None else str(position),
+            position=position,
             recovered=joined.recovered,
             reason=joined.reason,
             presence=presence,
         )
-        await self._say(frame.payload())
+        # On a stream that its page does not speak on, this is where it comes back to until the first message.
+        await self._say(Payload(frame.payload().data, event_id=position if frame_id is None else None))
         if presence:
+            self._told.add(joined.room)
             self._hub.tell_present(self._connection, joined.room)
 
     async def _answer_flaw(self, flaw: Flaw) -> None:

@@ -1,7 +1,7 @@
 """The first exchange with a client: it says `connect`, and who it is."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import AuthenticationError, CloseCode, ConfigurationError, InvalidToken, MissingToken
@@ -11,7 +11,9 @@ from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.protocol.client_frames import ClientFrame, Connect
 from fastapi_rooms.protocol.reading import BadMessage, Flaw, read
-from fastapi_rooms.protocol.server_frames import Connected
+from fastapi_rooms.protocol.server_frames import PONG, Connected
+
+_PINGS: Final = frozenset(('{"type":"ping"}', '[{"type":"ping"}]'))
 
 
 class NotAGreeting(AuthenticationError):
@@ -27,7 +29,8 @@ class Greeting:
         auth: What tokens are shown to. `None`: none are asked for, nor looked at.
         known: The user, if the handshake has told. `None`: it has not.
         heartbeat: The hub's.
-        knows: Whether what the handshake has told is all, and no `connect` comes.
+        knows: Whether what the handshake has told is all, and no `connect` comes, nor anything else.
+        refused: What is wrong with the handshake's credential; `None`: nothing.
 
     Attributes:
         knows: See above.
@@ -36,12 +39,19 @@ class Greeting:
     """
 
     def __init__(
-        self, auth: Authenticator | None, known: object, heartbeat: Heartbeat | None, *, knows: bool = False
+        self,
+        auth: Authenticator | None,
+        known: object,
+        heartbeat: Heartbeat | None,
+        *,
+        knows: bool = False,
+        refused: AuthenticationError | None = None,
     ) -> None:
         self._auth = auth
         self._known = known
         self._heartbeat = heartbeat
         self.knows = knows
+        self._refused = refused
         self.first: Connect | None = None
         self.rest: list[ClientFrame | Flaw] = []
 
@@ -52,6 +62,8 @@ class Greeting:
             NotAGreeting: Something else came first.
             AuthenticationError: The token is refused, or there is none.
         """
+        if self._refused is not None:
+            raise self._refused
         if self.knows:
             return self._known
         message = await connection.receive_text()
@@ -70,7 +82,7 @@ class Greeting:
         """Say that it is connected; see `Greeter`."""
         heartbeat = self._heartbeat
         silence = None
-        if heartbeat is not None and heartbeat.message is not None:
+        if heartbeat is not None and heartbeat.message is not None and not self.knows:
             silence = heartbeat.interval + heartbeat.timeout
         connected = Connected(
             id=None if self.first is None else self.first.id,
@@ -79,6 +91,12 @@ class Greeting:
             heartbeat=silence,
         )
         connection.link.control(connected.payload())
+
+        def answer_at_once(message: str | bytes) -> bool:
+            """Answer a ping while a handler is busy with what came before it; whether it was one, alone."""
+            return message in _PINGS and connection.link.control(PONG)
+
+        connection.link.reader.intercept = answer_at_once
 
     async def _user_of(self, token: str | None) -> object:
         if self._auth is None:

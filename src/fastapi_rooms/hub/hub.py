@@ -1,7 +1,6 @@
 """`Hub`: a `RoomManager` with the wire protocol `rooms.v1`, and a router."""
 
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
@@ -13,16 +12,17 @@ from fastapi_rooms.auth.tickets import Tickets
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.envelope import ForeignMessage
-from fastapi_rooms.errors import MessageTooLarge, UnencodableMessage
+from fastapi_rooms.errors import AuthenticationError, MessageTooLarge, UnencodableMessage
 from fastapi_rooms.fanout import Delivery, Exclude, Missed
-from fastapi_rooms.history_policy import PolicyOf
+from fastapi_rooms.history_policy import PolicyOf, policy_of
 from fastapi_rooms.hooks import UserT, expected_end
 from fastapi_rooms.hub.commands import Commands, Handler
 from fastapi_rooms.hub.exchange import Exchange
 from fastapi_rooms.hub.greeting import Greeting, check_heartbeat
 from fastapi_rooms.hub.room import HubRoom
 from fastapi_rooms.hub.router import make_router
-from fastapi_rooms.hub.telling import diff_frame, snapshot_frame
+from fastapi_rooms.hub.saying import said
+from fastapi_rooms.hub.telling import diff_frame, send_away, snapshot_frame
 from fastapi_rooms.hub.uplinks import Uplinks
 from fastapi_rooms.identity import user_id_of
 from fastapi_rooms.manager import UNSET, Unset
@@ -32,8 +32,8 @@ from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.position import Position
 from fastapi_rooms.presence import PresenceDiff
 from fastapi_rooms.presence_ports import PresenceOf, presence_of
-from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_for, frame_of
-from fastapi_rooms.protocol.server_frames import DroppedFrame, GoingAway, LeftFrame, SessionFrame
+from fastapi_rooms.protocol.events import frame_of
+from fastapi_rooms.protocol.server_frames import DroppedFrame, LeftFrame, SessionFrame
 from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped, check_size
 from fastapi_rooms.session import Session
@@ -67,7 +67,7 @@ class Hub(RoomManager[UserT, Any]):
         queue: See `RoomManager`, as for all others.
         overflow: See there.
         limits: See there.
-        rate_limit: See there; 100 frames a second by default, 200 at once.
+        rate_limit: See there; 100 frames a second by default, 512 at once.
         heartbeat: See there; by default 25 s, and 10 s to answer.
         broker: See there.
         history: See there.
@@ -76,7 +76,7 @@ class Hub(RoomManager[UserT, Any]):
 
     publish_by_members: bool = False
     return_within: float | None = 10.0
-    rate_limit: RateLimit | None = RateLimit()
+    rate_limit: RateLimit | None = RateLimit(rate=100, burst=512)  # who comes back may join many rooms at once
     heartbeat: Heartbeat | None = Heartbeat()
 
     def __init__(
@@ -114,7 +114,8 @@ class Hub(RoomManager[UserT, Any]):
         self.return_within = self.return_within if isinstance(return_within, Unset) else return_within
         self.commands = Commands()
         self._presence_of = presence_of(self.presence)
-        self.uplinks = Uplinks(self._across)
+        self._history_of = None if self.history is None else policy_of(self.history)
+        self.uplinks = Uplinks(self._across, most=self.limits.message_bytes)
         self._exchanges: dict[Connection[Any], Exchange] = {}
         self._lives = 0
 
@@ -211,14 +212,16 @@ class Hub(RoomManager[UserT, Any]):
         event: str | None = None,
     ) -> Delivery:
         """See `RoomManager.broadcast_here`, and `broadcast`."""
-        said = self._event(message, event, room)
-        return await super().broadcast_here(said, room=room, exclude=exclude, exclude_users=exclude_users, key=key)
+        frame = self._said(message, event, room)
+        return await super().broadcast_here(
+            frame, room=room, exclude=exclude, exclude_users=exclude_users, key=key
+        )
 
     async def send_to_user(
         self, user_id: str, message: object, *, key: str | None = None, event: str | None = None
     ) -> Delivery:
         """Say something to one user, in no room; see `RoomManager.send_to_user`, and `broadcast`."""
-        return await super().send_to_user(user_id, self._event(message, event, ""), key=key)
+        return await super().send_to_user(user_id, self._said(message, event, None), key=key)
 
     async def send(self, connection: Connection[UserT], message: object, *, event: str | None = None) -> None:
         """Say something to one client, in no room.
@@ -228,7 +231,7 @@ class Hub(RoomManager[UserT, Any]):
         Raises:
             ConnectionClosed: See there.
         """
-        await connection.send(frame_of(self._event(message, event, ""), None))
+        await connection.send(frame_of(self._said(message, event, None), None))
 
     def encode(self, message: str | bytes, position: Position) -> object:
         """How clients get a message of a room with a history: as a frame.
@@ -260,6 +263,10 @@ class Hub(RoomManager[UserT, Any]):
 
     # What the exchange with a client asks for.
 
+    def has_history(self, room: str) -> bool:
+        """Whether messages of a room are kept."""
+        return self._history_of is not None and self._history_of(room) is not None
+
     def has_presence(self, room: str) -> bool:
         """Whether clients are told who is in a room."""
         return self._presence_of(room) is not None
@@ -278,9 +285,15 @@ class Hub(RoomManager[UserT, Any]):
             await self._host.runner.failed(connection, name, error)
 
     async def serve_stream(
-        self, stream: SSEStream, *, user: UserT | None, rooms: Sequence[str], since: str | None
+        self,
+        stream: SSEStream,
+        *,
+        user: UserT | None,
+        rooms: Sequence[str] = (),
+        since: str | None = None,
+        refused: AuthenticationError | None = None,
     ) -> None:
-        """Serve a client on an event stream; until it ends."""
+        """Serve a client on an event stream; one whose credential was refused is told so by the end."""
         places = [(room, since if Position.parse(since, room=room) else None) for room in rooms]
         first, place = places[0] if places else (None, None)
         session = self.connect(stream.websocket, user=user, room=first, since=place)
@@ -291,7 +304,7 @@ class Hub(RoomManager[UserT, Any]):
         secret = self.uplinks.open(stream, user_id_of(user))
         stream.first = SessionFrame(session=secret).payload()
         try:
-            greeting = Greeting(self.auth, user, self.heartbeat)
+            greeting = Greeting(self.auth, user, self.heartbeat, refused=refused)
             await self._converse(session, greeting, (), opened=partial(self.uplinks.belongs, secret))
         finally:
             self.uplinks.close(secret)
@@ -344,20 +357,7 @@ class Hub(RoomManager[UserT, Any]):
         )
 
     def _said(self, message: object, name: str | None, room: str | None) -> Payload:
-        if self.broker is None:  # nobody else needs the event
-            frame = frame_for(message, name, room)
-            most = self.queue.bytes
-            if most is None or frame.size <= most - FRAMING - 6 * len(room or ""):
-                return frame
-        return self._event(message, name, room or "")
-
-    def _event(self, message: object, name: str | None, room: str) -> Event:
-        event = event_of(message, name)
-        most = self.queue.bytes
-        beside = FRAMING + 6 * len(room)
-        if most is not None and event.size + beside > most:
-            raise MessageTooLarge(size=event.size, limit=most - beside)
-        return event
+        return said(message, name, room, most=self.queue.bytes, alone=self.broker is None)
 
     async def _tell_present(self, connection: Connection[UserT], room: str) -> None:
         try:
@@ -381,20 +381,12 @@ class Hub(RoomManager[UserT, Any]):
     def _stopping(self) -> None:
         """The server was told to stop: it closes WebSockets by itself, and would wait for streams for ever."""
         self._host.draining = True
-        spread = self.limits.shutdown_spread
-        for connection in self.connections:
-            if self.return_within is not None:
-                delay = random.uniform(0, self.return_within)  # noqa: S311 - it spreads clients, and guards no secret
-                connection.link.control(GoingAway(delay=round(delay, 3)).payload())
-            if spread is None:
-                connection.link.send_away()
-            else:
-                connection.link.send_away_within(spread)
+        send_away(self.connections, return_within=self.return_within, spread=self.limits.shutdown_spread)
 
     async def _requested(self, body: bytes) -> bytes:
         return await self.uplinks.requested(body)
 
     def _tell_left(self, connection: Connection[UserT], room: str) -> None:
         exchange = self._exchanges.get(connection)
-        if exchange is not None and exchange.leaving != room:
+        if exchange is not None and not exchange.left(room):
             connection.link.control(LeftFrame(room=room).payload())

@@ -37,7 +37,19 @@ class Routed(Protocol):
         """Serve a client."""
         ...
 
-    async def serve_stream(self, stream: SSEStream, *, user: Any, rooms: Sequence[str], since: str | None) -> None:
+    def has_history(self, room: str) -> bool:
+        """Whether messages of a room are kept."""
+        ...
+
+    async def serve_stream(
+        self,
+        stream: SSEStream,
+        *,
+        user: Any,
+        rooms: Sequence[str] = (),
+        since: str | None = None,
+        refused: AuthenticationError | None = None,
+    ) -> None:
         """Serve a client on an event stream."""
         ...
 
@@ -62,17 +74,22 @@ def make_router(hub: Routed) -> APIRouter:
     @router.get("/sse", response_class=Response)
     async def open_stream(request: Request) -> Response:
         """An event stream of the protocol `rooms.v1`; with `?room=`, of these rooms alone."""
-        user = await _user_of(request, hub)
         rooms = tuple(dict.fromkeys(request.query_params.getlist("room")))
-        if rooms and user is None and hub.auth is not None:
+        if not rooms:
+            found, refused = await _look(request, hub)
+            return SSEResponse(lambda stream: hub.serve_stream(stream, user=found, refused=refused))
+        user = await _user_of(request, hub)
+        if user is None and hub.auth is not None:
             raise HTTPException(401, "no token was given", {"WWW-Authenticate": "Bearer"})
+        if sum(map(hub.has_history, rooms)) > 1:
+            raise HTTPException(400, "an event's id is the place in one room: at most one that has a history")
         since = request.headers.get("last-event-id")
         return SSEResponse(lambda stream: hub.serve_stream(stream, user=user, rooms=rooms, since=since))
 
     @router.post("/sse", status_code=TAKEN, response_class=Response)
     async def say(request: Request) -> Response:
         """What the client of an event stream says."""
-        user = await _user_of(request, hub)
+        user = await _user_of(request, hub, tickets=False)
         up = read_up(await _body_of(request, hub.limits.message_bytes))
         if up is None:
             raise HTTPException(422, "this is no session, number and frames")
@@ -93,7 +110,7 @@ def _add_tickets(router: APIRouter, hub: Routed, tickets: Tickets) -> None:
     @router.post("/ticket")
     async def ticket(request: Request, response: Response) -> Ticket:
         """Exchange the usual token for a ticket that opens one connection."""
-        user = await _user_of(request, hub)
+        user = await _user_of(request, hub, tickets=False)  # one ticket is not another's token
         if not isinstance(user, Identity):
             await refuse(request, MissingToken("no token was given"), reject="http")
         response.headers["Cache-Control"] = "no-store"
@@ -104,14 +121,11 @@ def _add_tickets(router: APIRouter, hub: Routed, tickets: Tickets) -> None:
         return Ticket(ticket=issued, expires_in=tickets.ttl)
 
 
-async def _user_of(connection: HTTPConnection, hub: Routed, *, chosen: str | None = None) -> object:
+async def _user_of(
+    connection: HTTPConnection, hub: Routed, *, chosen: str | None = None, tickets: bool = True
+) -> object:
     """The user that the handshake names; `None`: it names none, and the first frame will."""
-    refused: AuthenticationError | None = None
-    user: object = None
-    try:
-        user = await _identified(connection, hub)
-    except AuthenticationError as error:
-        refused = error
+    user, refused = await _look(connection, hub, tickets=tickets)
     if chosen is not None:
         connection.scope[SUBPROTOCOL_SCOPE_KEY] = chosen  # rather than a marker of the token
     if refused is not None:
@@ -119,13 +133,18 @@ async def _user_of(connection: HTTPConnection, hub: Routed, *, chosen: str | Non
     return user
 
 
-async def _identified(connection: HTTPConnection, hub: Routed) -> object:
-    for one in (hub.tickets, hub.auth):
-        if isinstance(one, Identifier):
-            user = await one.identify(connection)
+async def _look(
+    connection: HTTPConnection, hub: Routed, *, tickets: bool = True
+) -> tuple[object, AuthenticationError | None]:
+    """The user that the handshake names, or why its credential is refused; neither: it has none."""
+    try:
+        for one in (hub.tickets if tickets else None, hub.auth):
+            user = await one.identify(connection) if isinstance(one, Identifier) else None
             if user is not None:
-                return user
-    return None
+                return user, None
+    except AuthenticationError as error:
+        return None, error
+    return None, None
 
 
 async def _body_of(request: Request, most: int | None) -> bytes:

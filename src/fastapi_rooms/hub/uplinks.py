@@ -1,17 +1,17 @@
 """What the clients of event streams say: by requests, which any process may get."""
 
 import asyncio
+import json
 import secrets
 from dataclasses import dataclass
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
-from pydantic import BaseModel, Field, JsonValue, StrictStr, ValidationError
+from pydantic import BaseModel, Field, StrictStr
 
 from fastapi_rooms.across import Across
 from fastapi_rooms.errors import MessageTooLarge
-from fastapi_rooms.payload import encode_json
 from fastapi_rooms.protocol.client_frames import MOST_ID
-from fastapi_rooms.protocol.reading import MOST_FRAMES
+from fastapi_rooms.protocol.reading import MOST_FRAMES, parse
 
 TAKEN: Final = 204
 ANOTHER_USER: Final = 403
@@ -34,15 +34,21 @@ class Up(BaseModel):
         frames: What it says.
     """
 
-    session: StrictStr
+    session: Annotated[StrictStr, Field(max_length=200)]
     number: Annotated[int, Field(strict=True, ge=1, le=MOST_ID)]
-    frames: Annotated[list[JsonValue], Field(min_length=1, max_length=MOST_FRAMES)]
+    frames: Annotated[list[Any], Field(min_length=1, max_length=MOST_FRAMES)]
+
+    def message(self) -> str:
+        """What it says, as a message on a WebSocket."""
+        return json.dumps(self.frames, separators=(",", ":"))  # which has no trouble with half of a character
 
 
 class _Passed(BaseModel):
     """The same, from one process to another, with whose it is: "" nobody's."""
 
-    up: Up
+    session: StrictStr
+    number: int
+    frames: list[Any]
     user: str
 
 
@@ -81,10 +87,12 @@ class Uplinks:
 
     Args:
         across: The other processes.
+        most: `Limits.message_bytes`.
     """
 
-    def __init__(self, across: Across) -> None:
+    def __init__(self, across: Across, *, most: int | None) -> None:
         self._across = across
+        self._most = most
         self._uplinks: dict[str, _Uplink] = {}
 
     def __len__(self) -> int:
@@ -109,7 +117,9 @@ class Uplinks:
         process, _, _ = up.session.partition(".")
         if process == self._across.process:
             return await self._take_here(up, user)
-        passed = _Passed(up=up, user=user or "").model_dump_json().encode()
+        if not self._across.knows(process):
+            return NO_SESSION  # it has gone, and its streams with it; or it is invented
+        passed = json.dumps({**up.model_dump(), "user": user or ""}).encode()
         try:
             answer = await self._across.request(process, passed, within=SPACE_WITHIN + 1)
         except MessageTooLarge:
@@ -119,10 +129,11 @@ class Uplinks:
     async def requested(self, body: bytes) -> bytes:
         """Another process got a request for a stream of this one."""
         try:
-            passed = _Passed.model_validate_json(body)
-        except ValidationError:
+            passed = _Passed.model_validate(json.loads(body))
+        except ValueError:
             return b"%d" % NO_SESSION
-        return b"%d" % await self._take_here(passed.up, passed.user or None)
+        up = Up.model_construct(session=passed.session, number=passed.number, frames=passed.frames)
+        return b"%d" % await self._take_here(up, passed.user or None)
 
     async def _take_here(self, up: Up, user: str | None) -> int:
         uplink = self._uplinks.get(_secret_of(up.session))
@@ -132,17 +143,20 @@ class Uplinks:
             return ANOTHER_USER
         try:
             async with asyncio.timeout(SPACE_WITHIN), uplink.busy:
-                return await _push(uplink, up)
+                return await _push(uplink, up, most=self._most)
         except TimeoutError:
             return FULL
 
 
-async def _push(uplink: _Uplink, up: Up) -> int:
+async def _push(uplink: _Uplink, up: Up, *, most: int | None) -> int:
     if up.number == uplink.number:
         return TAKEN  # it was taken, and the answer was lost
     if up.number != uplink.number + 1:
         return OUT_OF_ORDER
-    if not await uplink.inlet.push(encode_json(up.frames).decode()):
+    message = up.message()
+    if most is not None and len(message) > most:
+        return TOO_LONG
+    if not await uplink.inlet.push(message):
         return NO_SESSION
     uplink.number = up.number
     return TAKEN
@@ -155,6 +169,6 @@ def _secret_of(session: str) -> str:
 def read_up(body: bytes) -> Up | None:
     """A request's body; `None`: it is none."""
     try:
-        return Up.model_validate_json(body)
-    except ValidationError:
+        return Up.model_validate(parse(body)[0])
+    except ValueError:
         return None

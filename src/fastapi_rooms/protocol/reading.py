@@ -1,10 +1,11 @@
 """What a client says, read: frames, or what is wrong with them. Pure, and total: any text has an answer."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from fastapi_rooms.errors import RoomsError
 from fastapi_rooms.protocol.client_frames import CLIENT_FRAMES, MOST_ID, ClientFrame
@@ -51,19 +52,50 @@ def read(message: str) -> list[ClientFrame | Flaw]:
     Raises:
         BadMessage: It is no JSON, no object or array of objects, has more than 64, or one without a type.
     """
-    try:
-        value = from_json(message.encode(), allow_inf_nan=False)  # lone surrogates end here, as a ValueError
-    except ValueError:
-        raise BadMessage("this is not JSON") from None
+    value, whole = parse(message)
     frames = value if isinstance(value, list) else [value]
     if not 1 <= len(frames) <= MOST_FRAMES:
         raise BadMessage(f"a message has 1 to {MOST_FRAMES} frames")
-    return [_read_one(frame) for frame in frames]
+    return [_read_one(frame, whole=whole) for frame in frames]
 
 
-def _read_one(frame: Any) -> ClientFrame | Flaw:
+def parse(message: str | bytes) -> tuple[Any, bool]:
+    """JSON as a client has it, and whether all of its texts are whole.
+
+    JavaScript writes half of a surrogate pair as an escape (RFC 8259 §8.2): that is JSON, and cannot be sent on.
+
+    Raises:
+        BadMessage: It is no JSON.
+    """
+    data = message.encode(errors="replace") if isinstance(message, str) else message
+    try:
+        return from_json(data, allow_inf_nan=False), True
+    except ValueError:
+        if b"\\ud" not in data.lower():
+            raise BadMessage("this is not JSON") from None
+    try:
+        return json.loads(data, parse_constant=_refuse), False
+    except (ValueError, RecursionError):
+        raise BadMessage("this is not JSON") from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        to_json(value)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read_one(frame: Any, *, whole: bool) -> ClientFrame | Flaw:
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise BadMessage("a frame is an object with a type")
+    if not whole and not _is_whole(frame):
+        return Flaw(code="invalid", detail="there is half of a character in it", id=_id_of(frame))
     validate = _VALIDATE.get(frame["type"])
     if validate is None:
         return Flaw(code="unknown_type", detail=f"there is no frame {frame['type'][:40]!r}", id=_id_of(frame))

@@ -1,0 +1,38 @@
+"""What a hub says, as it is queued or published; and that it fits."""
+
+from fastapi_rooms.errors import MessageTooLarge
+from fastapi_rooms.payload import Payload
+from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_for
+
+
+def said(message: object, name: str | None, room: str | None, *, most: int | None, alone: bool) -> Payload:
+    """A message for clients: an event; or a frame already, where no other process needs the event.
+
+    Args:
+        message: Anything that JSON takes.
+        name: Of the event; see `Event`.
+        room: Where it is said; `None`: nowhere.
+        most: `QueueLimits.bytes`.
+        alone: Whether there is no broker.
+
+    Raises:
+        MessageTooLarge: Framed it would not fit into any client's queue.
+        UnencodableMessage: See `Event`.
+    """
+    if alone:
+        frame = frame_for(message, name, room)
+        if most is None or frame.size <= most - _beside(room):
+            return frame
+    return fitting_event(message, name, room, most=most)
+
+
+def fitting_event(message: object, name: str | None, room: str | None, *, most: int | None) -> Event:
+    """The event, which will fit into a client's queue once it is framed; see `said`."""
+    event = event_of(message, name)
+    if most is not None and event.size + _beside(room) > most:
+        raise MessageTooLarge(size=event.size, limit=most - _beside(room))
+    return event
+
+
+def _beside(room: str | None) -> int:
+    return FRAMING + 6 * len(room or "")
