@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastapi_rooms.brokers.url import broker_from_url
-from fastapi_rooms.commands import add_commands, publish, tail
+from fastapi_rooms.client import RoomsClientError
+from fastapi_rooms.commands import add_commands, check, publish, tail, tail_hub
 from fastapi_rooms.errors import BrokerUnavailable, MissingExtra, RoomsError
 from fastapi_rooms.private_engine import private_redis
 
@@ -60,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind `python -m fastapi_rooms`. `None`: `sys.argv`.
 
     Returns:
-        The exit code: 0 when the command ended by itself, 1 when its broker is out of reach, 2 when it could not
-        begin, 130 after Ctrl+C. A server that cannot start, such as at a port in use, ends the process with its
-        own code.
+        The exit code: 0 when the command ended by itself, 1 when its broker is out of reach or its hub ended it,
+        2 when it could not begin, 130 after Ctrl+C. A server that cannot start, such as at a port in use, ends the
+        process with its own code.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except RoomsError as error:
         sys.stderr.write(f"{error}\n")
-        return 1 if isinstance(error, BrokerUnavailable) else 2
+        return 1 if isinstance(error, (BrokerUnavailable, RoomsClientError)) else 2
     return 0
 
 
@@ -79,7 +80,11 @@ def _run(options: argparse.Namespace) -> None:
     if options.command == "publish":
         publish(options.room, options.message, url=options.broker, prefix=options.prefix)
     elif options.command == "tail":
-        tail(options.room, url=options.broker, prefix=options.prefix, as_json=options.json)
+        check(options)
+        if options.url is not None:
+            tail_hub(options.room, url=options.url, token=options.token, since=options.since)
+        else:
+            tail(options.room, url=options.broker, prefix=options.prefix, as_json=options.json)
     else:
         _run_examples(host=options.host, port=options.port, reload=options.reload, workers=options.workers)
 

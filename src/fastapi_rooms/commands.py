@@ -1,4 +1,4 @@
-"""The commands that speak to a broker: `publish` sends a message to a room, `tail` prints those that come."""
+"""The commands that speak to a broker or a hub: `publish` says something in a room, `tail` prints what is said."""
 
 import argparse
 import asyncio
@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
 from fastapi_rooms.brokers.memory import MemoryBroker
 from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.channels import Channels
+from fastapi_rooms.client import FellBehind, Joined, Message, RoomsClient
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, unseal
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, RoomsError
 from fastapi_rooms.publisher import Publisher
@@ -25,14 +26,26 @@ Send a text message to the members of a room, in every process of an app. Ends w
   python -m fastapi_rooms publish lobby "We are back at noon." --broker redis://localhost:6379"""
 
 _TAIL: Final = """\
-Print the messages to a room as they come, one to a line, until Ctrl+C or until the broker is lost. What a line
-cannot show is escaped; --json loses nothing.
+Print the messages to a room as they come, one to a line, until Ctrl+C.
 
-  python -m fastapi_rooms tail lobby --broker redis://localhost:6379"""
+From a broker: all that is published, until the broker is lost. What a line cannot show is escaped; --json loses
+nothing.
+
+  python -m fastapi_rooms tail lobby --broker redis://localhost:6379
+
+From a hub, as one of its clients: an object with "event", "data" and, where the room has a history, "position". A
+lost connection is made anew, and what was missed is printed then.
+
+  python -m fastapi_rooms tail lobby --url http://127.0.0.1:8000/live"""
 
 _BROKER: Final = f"""\
 URL: redis://, rediss://, unix://, valkey://, nats://, tls://, postgresql://. Other users of this machine can see a
 password in a command line: the environment variable {_URL} takes the URL too"""
+
+
+_TOKEN: Final = "ROOMS_TOKEN"  # noqa: S105 - the name of a variable
+
+_HUB: Final = "where the hub's router is: http:// or https://, a host, and its prefix; needs the extra client"
 
 
 class OutputClosed(RoomsError):
@@ -43,12 +56,25 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `publish` and `tail` to the command line."""
     publishing = _add(commands, "publish", summary="send a message to a room", description=_PUBLISH)
     publishing.add_argument("message", metavar="MESSAGE", help="goes out as it is, as text")
+    _add_broker(publishing, publishing, required=True)
     tailing = _add(commands, "tail", summary="print the messages to a room", description=_TAIL)
+    source = tailing.add_mutually_exclusive_group()
+    _add_broker(tailing, source, required=False)
     tailing.add_argument(
         "--json",
         action="store_true",
         help='print objects: "text" or "binary" (Base64), "process", and "key" and "exclude_users" where given',
     )
+    source.add_argument("--url", help=_HUB)
+    tailing.add_argument(
+        "--token",
+        default=os.environ.get(_TOKEN),
+        help=f"for the hub; others can see it, but not in the environment variable {_TOKEN}",
+    )
+    tailing.add_argument(
+        "--since", metavar="POSITION", help="in the hub's room: begin with what came after this message"
+    )
+    tailing.set_defaults(refuse=tailing.error)
 
 
 def publish(room: str, message: str, *, url: str, prefix: str) -> None:
@@ -69,8 +95,31 @@ def tail(room: str, *, url: str, prefix: str, as_json: bool) -> None:
         ConfigurationError: The URL or the prefix cannot work.
     """
     line = _json_line if as_json else _plain_line
+    _run(_tail(_broker(url, prefix), room, line))
+
+
+def tail_hub(room: str, *, url: str, token: str | None, since: str | None) -> None:
+    """Print messages until the hub ends it, or nobody reads them any more.
+
+    Raises:
+        RoomsClientError: The hub does not take this client, or not into the room, or has ended it.
+        ConfigurationError: The URL cannot work.
+        MissingExtra: The extra `client` is not installed.
+    """
+    _run(_tail_hub(RoomsClient(url, token=token), room, since))
+
+
+def check(options: argparse.Namespace) -> None:
+    """End with what is wrong, where options of `tail` do not go together."""
+    if options.url is None and options.broker is None:
+        options.refuse("the following arguments are required: --broker, or --url")
+    if options.url is None and options.since is not None:
+        options.refuse("argument --since: a broker's messages have no position: it goes with --url")
+
+
+def _run(tailing: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(_tail(_broker(url, prefix), room, line))
+        asyncio.run(tailing)
     except OutputClosed:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -83,11 +132,14 @@ def _add(
     parser = commands.add_parser(
         name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    given = os.environ.get(_URL)
     parser.add_argument("room", metavar="ROOM", help="the room's name")
-    parser.add_argument("--broker", metavar="URL", default=given, required=not given, help=_BROKER)
-    parser.add_argument("--prefix", default="rooms", help="of the app's broker (default: %(default)s)")
     return parser
+
+
+def _add_broker(parser: argparse.ArgumentParser, group: "argparse._ActionsContainer", *, required: bool) -> None:
+    given = os.environ.get(_URL)
+    group.add_argument("--broker", metavar="URL", default=given, required=required and not given, help=_BROKER)
+    parser.add_argument("--prefix", default="rooms", help="of the app's broker (default: %(default)s)")
 
 
 def _broker(url: str, prefix: str) -> Broker:
@@ -124,6 +176,30 @@ async def _tail(broker: Broker, room: str, line: Callable[[Header, bytes], str])
             await connection.close()
 
 
+async def _tail_hub(client: RoomsClient, room: str, since: str | None) -> None:
+    def say(problem: object) -> None:
+        sys.stderr.write(f"{problem}\n")
+
+    def greet(joined: Joined) -> None:
+        if not joined.again:
+            say(f"listening to room {room!r}; Ctrl+C ends it")
+        if joined.recovered is False or (joined.again and joined.recovered is None):
+            say(f"messages may be missing here: {joined.reason or 'the room has no history'}")
+
+    client.on_error(say)
+    async with client:
+        lobby = client.join(room, since=since)
+        lobby.on_joined(greet)
+        while True:
+            try:
+                async for message in lobby:
+                    _write(_hub_line(message))
+            except FellBehind as error:
+                say(f"messages are missing here: {error.detail}")
+            else:
+                return
+
+
 async def _print(connection: BrokerConnection, channel: str, line: Callable[[Header, bytes], str]) -> None:
     while True:
         heard, data = await connection.receive()
@@ -153,6 +229,13 @@ def _plain_line(header: Header, body: bytes) -> str:
         return repr(body)
     text = body.decode(errors="replace")
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _hub_line(message: Message) -> str:
+    told = {"event": message.event, "data": message.data}
+    if message.position is not None:
+        told["position"] = message.position
+    return json.dumps(told, separators=(",", ":"))
 
 
 def _json_line(header: Header, body: bytes) -> str:

@@ -1,0 +1,116 @@
+"""A deploy: a worker stops, and another takes its port. Its clients return by and by, and nobody else notices."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from brokers.engines import SOAK
+from fastapi_rooms import Event, Publisher
+
+from .crowd import COMES_WITHIN, EVENT, Author, Report, authors, crowd, table
+from .hub_app import INTERVAL, KEPT, RETURN_WITHIN
+from .servers import Server, serving
+from .stage import KINDS
+
+EACH, WITHIN = (250, 10.0) if SOAK else (25, 4.0)
+"""Clients of each kind; seconds in which they are told to return."""
+
+EVERY = 1.0 if SOAK else 0.1
+"""Seconds from one message of each author to its next."""
+
+BESIDE = 5 if SOAK else 10
+"""Messages of each that are said before the deploy, and after it, at least."""
+
+PATIENCE = 60.0
+"""Seconds for a connection. Hundreds of clients share a process, and each is slow for it."""
+
+FIFTHS = 5
+
+ROOM = "present lobby"
+
+
+async def test_a_deploy_loses_nothing_is_noticed_by_nobody_and_clients_return_spread_over_a_while() -> None:
+    async with (
+        serving(2, **{RETURN_WITHIN: str(WITHIN), INTERVAL: "0.5"}) as (old, other),
+        authors([other], ROOM) as (onlooker,),
+        Publisher(old.broker, history=KEPT) as publisher,
+        crowd(KINDS, each=EACH, room=ROOM) as clients,
+    ):
+        await clients.enter([old.port] * len(clients.actors), connectTimeout=PATIENCE)
+        await _until_present(onlooker, len(clients.actors) + 1)
+        noticed = _noticed(onlooker)
+        new = old.another()
+        try:
+            await asyncio.to_thread(new.prepare)
+            over = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                talk = group.create_task(_talk(onlooker, publisher, over))
+                await onlooker.until_heard(2 * BESIDE)
+                begin, gone, there = await asyncio.to_thread(_replace, old, new)
+                await clients.until("joined", 2)
+                await onlooker.until_heard(len(onlooker.heard) + 2 * BESIDE)
+                over.set()
+            said = await onlooker.until_heard(2 * talk.result())
+            await clients.until("message", len(said))
+            reports = await clients.reports()
+        finally:
+            await asyncio.to_thread(new.stop)
+    tried = _spread(reports, "connecting", begin)
+    returned = _spread(reports, "connected", begin)
+    print(f"\nthe server was gone {gone - begin:.2f} s after SIGTERM, the next there after {there - begin:.2f} s")
+    print(f"returns in each fifth of {WITHIN:g} s, and later: tried first {tried}, connected {returned}")
+    print(table(reports, said))
+    words = [one for _, one in said]
+    assert [one.number for one in words if one.author == onlooker.name] == list(range(talk.result()))
+    assert [one.number for one in words if one.author == "publisher"] == list(range(talk.result()))
+    assert [fault for report in reports for fault in report.faults(words)] == []
+    assert all(report.returns for report in reports)
+    assert noticed == []
+    assert max(*tried[:FIFTHS], *returned[:FIFTHS]) <= len(reports) / 2
+
+
+async def _talk(author: Author, publisher: Publisher, over: asyncio.Event) -> int:
+    """Two speak in turn; how often each did."""
+    number = 0
+    while not over.is_set():
+        await publisher.publish(ROOM, Event({"author": "publisher", "number": number}, EVENT))
+        await author.room.publish(EVENT, {"author": author.name, "number": number})
+        number += 1
+        await asyncio.sleep(EVERY)
+    return number
+
+
+def _replace(old: Server, new: Server) -> tuple[float, float, float]:
+    """When the old one was told to stop, when it was gone, and when the new one listened."""
+    begin = time.time()
+    old.stop()
+    gone = time.time()
+    new.begin(old.port)
+    return begin, gone, time.time()
+
+
+async def _until_present(onlooker: Author, count: int) -> None:
+    async with asyncio.timeout(COMES_WITHIN):
+        async for _ in onlooker.room.presence:
+            if onlooker.room.presence.count == count:
+                return
+
+
+def _noticed(onlooker: Author) -> list[str]:
+    """Who comes and goes from now on, as far as that is told: of very many there is a number alone."""
+    noticed: list[str] = []
+    presence = onlooker.room.presence
+    before = presence.count
+    presence.on("join", lambda user, _: noticed.append(f"{user} came"))
+    presence.on("leave", lambda user, _: noticed.append(f"{user} left"))
+    presence.on("change", lambda _: noticed.extend([f"{presence.count} now"] * (presence.count != before)))
+    return noticed
+
+
+def _spread(reports: Sequence[Report], state: str, begin: float) -> list[int]:
+    """How many were in this state first in each fifth of the window, and after it."""
+    found = [0] * (FIFTHS + 1)
+    for report in reports:
+        at = next((at for at, its in report.states if its == state and at > begin), begin + 2 * WITHIN)
+        found[min(FIFTHS, int((at - begin) / WITHIN * FIFTHS))] += 1
+    return found
