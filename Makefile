@@ -42,8 +42,8 @@ $(VENV)/js/.installed:
 	npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error typescript@5
 	@touch $@
 
-soak: $(VENV)/.test-installed ## The brokers' tests with the deadlines that users have, ten times as long, and longer stories
-	ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers)
+soak: $(VENV)/.test-installed ## The brokers' tests with the deadlines that users have, ten times as long, longer stories, proofs in full
+	ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs)
 
 coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 	rm -f .coverage .coverage.*
@@ -54,7 +54,7 @@ coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 # What tries the library as a whole, with many processes or for a while, needs trying on one set of versions only.
 WHOLES := examples docs conformance/test_churn.py conformance/test_alive.py brokers/test_worker_processes.py \
   brokers/test_history_processes.py brokers/test_history_stalled.py brokers/test_presence_processes.py \
-  brokers/test_four_workers.py brokers/test_story_of_rooms.py
+  brokers/test_four_workers.py brokers/test_story_of_rooms.py js proofs hub/test_hostile.py client/test_restarts.py
 
 .venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
