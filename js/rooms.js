@@ -567,7 +567,7 @@ export class Rooms extends Emitter {
         break;
       case "left":
         // Else it is about the time before.
-        if (room?._in && id === undefined) this.#out(room, new RoomsError("removed"));
+        if (room?._in) this.#out(room, new RoomsError("removed"));
         else if (room) room._held = [];
         break;
       case "ping":

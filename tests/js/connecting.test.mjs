@@ -175,6 +175,15 @@ test("a listener of states may close, and that is the end", async (t) => {
   assert.equal(rooms.state, "closed");
 });
 
+test("a listener of messages may close, and nothing more of the same message is told", async (t) => {
+  const { rooms, socket } = await connected(t);
+  const heard = [];
+  rooms.on("notice", (data) => heard.push(data) && rooms.close());
+  const frames = [1, 2].map((data) => ({ type: "message", event: "notice", data }));
+  await socket.say(...frames);
+  assert.deepEqual(heard, [1]);
+});
+
 test("what is no JSON, or no frame, breaks the connection, and nothing else", async (t) => {
   for (const data of ["{", "null", "[1, null]"]) {
     const { rooms, socket, sockets } = await connected(t);

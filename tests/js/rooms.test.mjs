@@ -170,7 +170,9 @@ test("what is of the time before a room was left and joined anew is not told to 
 
 test("the answer to a join that was left again is not taken for that of the next", async (t) => {
   const { socket, rooms } = await connected(t);
-  rooms.join("lobby").leave();
+  const former = rooms.join("lobby");
+  const nothing = listen(former);
+  former.leave();
   const heard = listen(rooms.join("lobby"));
   await settled();
   const [first, second] = socket.sent("join");
@@ -179,6 +181,41 @@ test("the answer to a join that was left again is not taken for that of the next
   assert.deepEqual(heard, []);
   await socket.say({ type: "joined", id: second.id, room: "lobby" }, said("new"));
   assert.deepEqual(heard.slice(1), [["new", undefined]]);
+  assert.deepEqual(nothing, [{ left: undefined }]);
+});
+
+test("a refusal that comes after the room was left is nobody's business", async (t) => {
+  const { socket, rooms, errors } = await connected(t);
+  const room = rooms.join("secret");
+  const heard = listen(room);
+  await settled();
+  room.leave();
+  await socket.say({ type: "error", id: socket.sent("join")[0].id, code: "refused" });
+  assert.deepEqual([heard, errors], [[{ left: undefined }], []]);
+});
+
+test("a room that is left before the connection is there is not heard of", async (t) => {
+  const { rooms, sockets } = start(t);
+  await settled();
+  rooms.join("lobby").leave();
+  await sockets[0].connect();
+  assert.deepEqual(sockets[0].frames.map(({ type }) => type), ["connect"]);
+});
+
+test("a membership that ended before ours began is not ours", async (t) => {
+  const { socket, rooms, room } = await inLobby(t);
+  room.leave();
+  const heard = listen(rooms.join("lobby"));
+  await settled();
+  await socket.say({ type: "left", room: "lobby" });
+  await socket.say({ type: "joined", id: socket.sent("join")[1].id, room: "lobby" }, said("new"));
+  assert.deepEqual(heard.slice(1), [["new", undefined]]);
+});
+
+test("a message without a position does not change ours", async (t) => {
+  const { socket, room } = await inLobby(t, { position: "1.a" });
+  await socket.say(said("one"));
+  assert.equal(room.position, "1.a");
 });
 
 test("a membership that the server ends is over", async (t) => {
@@ -231,6 +268,24 @@ test("a room that is unavailable is tried again, later and later, also after a r
   await pass(20);
   assert.equal(socket.sent("join").length, 2);
   assert.equal(sockets[1].sent("join").length, 1);
+});
+
+test("a room that was available in between is tried as soon as at first", async (t) => {
+  noLuck(t);
+  const { rooms, socket, sockets } = await connected(t);
+  rooms.join("lobby");
+  await settled();
+  for (const wait of [0.5, 1, 2]) {
+    await socket.say({ type: "error", id: socket.sent("join").at(-1).id, code: "unavailable" });
+    await pass(wait);
+  }
+  await socket.admit();
+  await socket.end();
+  await pass(0.5);
+  await sockets[1].connect();
+  await sockets[1].say({ type: "error", id: sockets[1].sent("join")[0].id, code: "unavailable" });
+  await pass(0.5);
+  assert.equal(sockets[1].sent("join").length, 2);
 });
 
 test("a room that was left is not tried again", async (t) => {

@@ -104,6 +104,18 @@ test("a request that hangs is given up, and sent again", async (t) => {
   assert.deepEqual(hub.posts[2], hub.posts[1]);
 });
 
+test("the time that a request has is its own", async (t) => {
+  const { rooms, hub } = await connected(t, { connectTimeout: 4 });
+  await pass(3.5);
+  let answer;
+  hub.answer = () => new Promise((resolve) => (answer = () => resolve({ status: 204 })));
+  rooms.send("say", 1).catch(() => {});
+  await pass(3);
+  answer();
+  await pass(5);
+  assert.equal(hub.posts.length, 2);
+});
+
 test("a session that is no more, or has a gap, is begun anew, counting from one", async (t) => {
   for (const status of [404, 409, 403, 400, 422]) {
     const { rooms, hub, stream } = await connected(t);

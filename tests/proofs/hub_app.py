@@ -8,7 +8,7 @@ import jwt
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
-from fastapi_rooms import Connection, Heartbeat, History, Hub, HubError, Presence, Room
+from fastapi_rooms import Connection, Heartbeat, History, Hub, HubError, Limits, Presence, Room
 from fastapi_rooms.auth import Identity, JWTAuth
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.url import broker_from_url
@@ -62,8 +62,9 @@ class Tried(Hub[Identity]):
 LISTED = 200
 """Users that are named. With a thousand the clients of one process would do nothing else than take in names."""
 
-GRACE = 120.0
-"""Seconds: so a machine that is too slow for a crowd may take its time."""
+GRACE, PATIENCE = 120.0, 60.0
+"""Seconds that somebody may be away, and that a connection may take: hundreds of clients, which share a process, are
+slow on a busy machine."""
 
 
 def present(room: str) -> Presence | None:
@@ -85,6 +86,7 @@ hub = Tried(
     history=KEPT,
     presence=present,
     heartbeat=Heartbeat(interval=float(os.environ.get(HEARTBEAT, "20")), timeout=10.0),
+    limits=Limits(authentication_timeout=PATIENCE),
     return_within=float(os.environ.get(RETURN_WITHIN, "10")),
 )
 app = FastAPI()

@@ -8,7 +8,7 @@ from brokers.engines import SOAK
 from fastapi_rooms import Event, Publisher
 
 from .crowd import COMES_WITHIN, EVENT, Author, Report, authors, crowd, table
-from .hub_app import INTERVAL, KEPT, RETURN_WITHIN
+from .hub_app import INTERVAL, KEPT, PATIENCE, RETURN_WITHIN
 from .servers import Server, serving
 from .stage import KINDS
 
@@ -20,9 +20,6 @@ EVERY = 1.0 if SOAK else 0.1
 
 BESIDE = 5 if SOAK else 10
 """Messages of each that are said before the deploy, and after it, at least."""
-
-PATIENCE = 60.0
-"""Seconds for a connection. Hundreds of clients share a process, and each is slow for it."""
 
 FIFTHS = 5
 
