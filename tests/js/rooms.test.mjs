@@ -212,6 +212,14 @@ test("a membership that ended before ours began is not ours", async (t) => {
   assert.deepEqual(heard.slice(1), [["new", undefined]]);
 });
 
+test("where live messages begin is known though what was held back has no position", async (t) => {
+  const { rooms, socket } = await connected(t);
+  const room = rooms.join("lobby");
+  await settled();
+  await socket.say(said("one"), { type: "joined", id: socket.sent("join")[0].id, room: "lobby", position: "1.a" });
+  assert.equal(room.position, "1.a");
+});
+
 test("a message without a position does not change ours", async (t) => {
   const { socket, room } = await inLobby(t, { position: "1.a" });
   await socket.say(said("one"));
