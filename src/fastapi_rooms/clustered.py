@@ -137,8 +137,8 @@ class Clustered:
         version: int | None = None,
     ) -> Delivery:
         """Deliver a message in every process, this one included."""
-        self._host.check_loop(even_if_empty=True)
         cluster = self.cluster
+        self._host.check_loop(even_if_empty=True)
         check_history(history := self.history_of(room), room, idempotency_key, version)
         excluded = (exclude,) if isinstance(exclude, Connection) else tuple(exclude)
         users = (exclude_users,) if isinstance(exclude_users, str) else tuple(map(str, exclude_users))

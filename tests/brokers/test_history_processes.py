@@ -182,7 +182,7 @@ async def test_who_is_away_again_and_again_misses_nothing_and_gets_nothing_twice
     for one in travellers:
         assert len(one.told) > ROAMING / (AWAY + STAY) / 2
         assert one.told == [Told(None, None), *[always] * (len(one.told) - 1)]
-        assert (one.sent_away, one.replayed > 5) == ([], True)
+        assert (one.sent_away, one.replayed > 0) == ([], True)
 
 
 async def test_an_engine_that_is_killed_twice_loses_nothing_that_is_not_told(

@@ -23,7 +23,7 @@ class Wire:
         await self.client.send(text)
 
     async def receive_json(self, *, timeout: float | None = None) -> Any:
-        message = await self.client.receive(timeout=10.0 if timeout is None else timeout)
+        message = await self.client.receive(timeout=30.0 if timeout is None else timeout)
         if isinstance(message, Closed):
             raise SocketClosed(Ended(message.code or 1006, message.reason))
         return json.loads(message)
@@ -96,7 +96,7 @@ class Neighbours:
     async def say_one(self) -> None:
         """One message, heard within the time that a person would wait."""
         said = {"type": "publish", "id": 7, "room": "calm", "event": "said", "data": self.heard}
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(10.0):
             await self._speaker.say(said)
             message = await _next(self._listener, "message")
             assert message["data"] == self.heard
@@ -108,7 +108,7 @@ class Neighbours:
 
 async def _next(raw: Raw, kind: str) -> Frame:
     while True:
-        frame = await raw.hear(timeout=3.0)
+        frame = await raw.hear(timeout=10.0)
         if frame["type"] == "ping":
             await raw.say({"type": "pong"})
         elif frame["type"] == kind:

@@ -49,13 +49,16 @@ class Author:
     async def joined(self) -> None:
         await self.room.joined()
 
+    async def publish(self, number: int) -> None:
+        await self.room.publish(EVENT, {"author": self.name, "number": number}, timeout=COMES_WITHIN)
+
     async def say(self, numbers: Iterable[int], *, every: float) -> None:
         """One after the other, so many seconds apart, however long each takes."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         async with asyncio.TaskGroup() as saying:
             for number in numbers:
-                saying.create_task(self.room.publish(EVENT, {"author": self.name, "number": number}))
+                saying.create_task(self.publish(number))
                 due += every
                 await asyncio.sleep(due - loop.time())
 

@@ -63,8 +63,7 @@ LISTED = 200
 """Users that are named. With a thousand the clients of one process would do nothing else than take in names."""
 
 GRACE, PATIENCE = 120.0, 60.0
-"""Seconds that somebody may be away, and that a connection may take: hundreds of clients, which share a process, are
-slow on a busy machine."""
+"""Seconds that somebody may be away, and that a connection may take: hundreds in one process are slow."""
 
 
 def present(room: str) -> Presence | None:

@@ -71,7 +71,7 @@ async def _talk(author: Author, publisher: Publisher, over: asyncio.Event) -> in
     number = 0
     while not over.is_set():
         await publisher.publish(ROOM, Event({"author": "publisher", "number": number}, EVENT))
-        await author.room.publish(EVENT, {"author": author.name, "number": number})
+        await author.publish(number)
         number += 1
         await asyncio.sleep(EVERY)
     return number

@@ -342,7 +342,7 @@ class Visit:
         return self
 
     async def over(self) -> None:
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(5 * SOON):
             await self.task
 
 
