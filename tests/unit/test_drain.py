@@ -29,11 +29,11 @@ async def test_a_drain_sends_everybody_away_with_1012_spread_over_the_time() -> 
         visits = [asyncio.create_task(visit(client)) for _ in range(40)]
         await manager.noted("join red", times=40)
         start = loop.time()
-        assert await manager.drain(timeout=0.25)
+        assert await manager.drain(timeout=1.0)
         await asyncio.gather(*visits)
         assert (len(manager), manager._host.sessions) == (0, {})
-    assert max(moments) - min(moments) > 0.1
-    assert max(moments) < 0.25
+    assert max(moments) - min(moments) > 0.4
+    assert max(moments) < 1.0
     assert manager.statistics().disconnected == {"shutdown": 40}
 
 

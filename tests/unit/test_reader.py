@@ -229,3 +229,18 @@ async def test_without_a_rate_any_number_may_come_at_once(make: Make) -> None:
     reader = make()
     assert reader.charge(1000)
     assert not reader.violations
+
+
+async def test_what_is_intercepted_never_reaches_the_handler(make: Make) -> None:
+    reader = make()
+    asked: list[str | bytes] = []
+
+    def intercept(message: str | bytes) -> bool:
+        asked.append(message)
+        return message == "ping"
+
+    reader.intercept = intercept
+    reader.transport.client_sends("ping", "a", "ping", "b")
+    assert [await reader.get() for _ in range(2)] == ["a", "b"]
+    assert asked == ["ping", "a", "ping", "b"]
+    assert reader.received == 4
