@@ -54,7 +54,8 @@ coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 # What tries the library as a whole, with many processes or for a while, needs trying on one set of versions only.
 WHOLES := examples docs conformance/test_churn.py conformance/test_alive.py brokers/test_worker_processes.py \
   brokers/test_history_processes.py brokers/test_history_stalled.py brokers/test_presence_processes.py \
-  brokers/test_four_workers.py brokers/test_story_of_rooms.py js proofs hub/test_hostile.py client/test_restarts.py
+  brokers/test_four_workers.py brokers/test_story_of_rooms.py js proofs hub/test_hostile.py \
+  client/test_restarts.py conformance/test_joined.py
 
 .venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
