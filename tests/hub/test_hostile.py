@@ -328,7 +328,7 @@ async def _peak(watch: Watch) -> None:
     while True:
         state = await watch.state()
         assert state["rss"] < 1024 * MIB
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # a sample now and then: nothing tells of memory
 
 
 async def test_a_member_that_never_reads_is_ended_and_the_room_hears_on(watch: Watch) -> None:
