@@ -23,6 +23,14 @@ LOGGED_ERRORS_MARKER = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One browser at a time: several make each other's pages slow enough to miss their deadlines."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("chromium"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
     # A shell without job control starts what is in the background with SIGINT ignored; servers would inherit it.

@@ -56,12 +56,27 @@ function time(at) {
 let last = { at: 0 }; // what was said last
 let grouped = false; // whether what the same person says next goes with it
 
+const log = $("log");
+let following = true; // what is said: nobody has scrolled back
+let settling = false; // until the next frame, which is laid out once, however much comes before it
+
+log.addEventListener("scroll", () => {
+  if (!settling) following = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+});
+
+function follow() {
+  if (!following || settling) return;
+  settling = true;
+  requestAnimationFrame(() => {
+    log.scrollTop = log.scrollHeight;
+    settling = false;
+  });
+}
+
 function append(item) {
-  const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   log.append(item);
   while (log.children.length > KEPT) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  follow();
 }
 
 function notice(text, at = Date.now() / 1000) {
@@ -150,7 +165,7 @@ function welcome({ recovered, reason, position: here, present }) {
   if (!hasBeenHere) notice(`You are in the ${room}`);
   else if (recovered) notice("Connected again, nothing is missing");
   hasBeenHere = true;
-  requestAnimationFrame(() => ($("log").ariaLive = "polite")); // nobody wants all that was said before read out
+  requestAnimationFrame(() => (log.ariaLive = "polite")); // nobody wants all that was said before read out
 }
 
 const receive = {
@@ -204,7 +219,8 @@ $("say").addEventListener("submit", (event) => {
   if (!text || !live.send(JSON.stringify({ type: "say", text }))) return;
   $("text").value = "";
   toldTyping = -Infinity;
-  $("log").scrollTop = $("log").scrollHeight;
+  following = true;
+  follow();
   $("text").focus();
 });
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psutil
 
@@ -158,7 +158,17 @@ def until(condition: Callable[[], bool], *, or_raise: Callable[[], None] = lambd
         time.sleep(POLL)  # another process, which tells nobody; the deadline is above
 
 
-def wait_for(process: "subprocess.Popen[bytes]", answers: Callable[[], bool], *, log: Path | None = None) -> None:
+class Started(Protocol):
+    """A process, by whichever means it was started."""
+
+    args: Any
+
+    def poll(self) -> int | None:
+        """Its exit status, once it has ended."""
+        ...
+
+
+def wait_for(process: Started, answers: Callable[[], bool], *, log: Path | None = None) -> None:
     """Wait until a server answers; its log is in the error if it ends instead."""
 
     def or_raise() -> None:

@@ -1,6 +1,7 @@
 """A PostgreSQL of a test's own."""
 
 import asyncio
+import atexit
 import importlib.util
 import os
 import pwd
@@ -13,6 +14,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -190,12 +192,20 @@ class PostgresEngine:
         return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
     def _make_data(self, programs: Path) -> None:
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        made = self._account.popen(
-            [str(programs / "initdb"), "-D", str(self._data), *options], directory=self._server.directory
-        )
-        if made.wait(3 * STARTS_WITHIN) != 0:
-            raise RuntimeError(f"initdb failed: {(self._server.directory / 'server.log').read_text()}")
+        subprocess.run(["cp", "-a", _empty_data(programs, self._account), self._data], check=True)
+
+
+@cache
+def _empty_data(programs: Path, account: _Account) -> Path:
+    """The data of a server that was never started, made once: a copy takes a tenth of the time."""
+    directory = Path(tempfile.mkdtemp(prefix="rooms-postgres-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    account.own(directory)
+    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    command = [str(programs / "initdb"), "-D", str(directory / "data"), *options]
+    if account.popen(command, directory=directory).wait(3 * STARTS_WITHIN) != 0:
+        raise RuntimeError(f"initdb failed: {(directory / 'server.log').read_text()}")
+    return directory / "data"
 
 
 def _programs(account: _Account, directory: Path) -> Path:

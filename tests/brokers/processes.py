@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +15,8 @@ from urllib.request import urlopen
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from forked import Forked
 
 from .engines import POLL, STARTS_WITHIN, free_port, listens, wait_for
 
@@ -37,8 +38,8 @@ class Process:
         self, *, url: str, prefix: str, timings: str, app: str = "worker_app", options: Sequence[str] = ()
     ) -> None:
         self.port = free_port()
-        command = [sys.executable, "-m", "uvicorn", f"tests.brokers.{app}:app", "--port", str(self.port)]
-        self._process = subprocess.Popen(
+        command = ["uvicorn", f"tests.brokers.{app}:app", "--port", str(self.port)]
+        self._process = Forked(
             [*command, "--log-level", "warning", "--ws-ping-interval", "600", *options],
             cwd=ROOT,
             env={**os.environ, "ROOMS_BROKER": url, "ROOMS_PREFIX": prefix, "ROOMS_TIMINGS": timings},

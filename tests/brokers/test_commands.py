@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import IO
 
 import pytest
 
+import forked
 from fastapi_rooms import __main__ as command
 from fastapi_rooms.envelope import Header, Kind, seal
 from fastapi_rooms.publisher import Publisher
+from forked import PIPE, Forked
 
 from .engines import free_port, running
 from .redis_engine import RedisEngine
@@ -37,23 +38,14 @@ def prefix() -> str:
 
 
 def run(*arguments: str, folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fastapi_rooms", *arguments],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
+    return forked.run(["fastapi_rooms", *arguments], cwd=folder, env={**os.environ, **(env or {})}, within=WITHIN)
 
 
 @contextmanager
-def tailing(*arguments: str, engine: RedisEngine, prefix: str) -> Iterator["subprocess.Popen[str]"]:
+def tailing(*arguments: str, engine: RedisEngine, prefix: str) -> Iterator[Forked]:
     """A `tail` that listens."""
-    line = [sys.executable, "-m", "fastapi_rooms", "tail", *arguments, "--broker", engine.url, "--prefix", prefix]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, encoding="utf-8") as process:
+    line = ["fastapi_rooms", "tail", *arguments, "--broker", engine.url, "--prefix", prefix]
+    with Forked(line, stdout=PIPE, stderr=PIPE) as process:
         killer = signal.signal(signal.SIGALRM, lambda *_: process.kill())
         signal.alarm(int(WITHIN))
         try:

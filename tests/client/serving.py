@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from brokers.engines import STARTS_WITHIN, free_port, listens, wait_for
 from fastapi_rooms.client import RoomsClient
 from fastapi_rooms.hub import Hub
+from forked import Forked
 
 from .app import BROKER, app_of
 from .scripted import AT_ONCE
@@ -83,11 +82,11 @@ class Process:
     def __init__(self, broker: str) -> None:
         self.port = free_port()
         self._broker = broker
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "tests.client.app:app", "--port", str(self.port)]
-        self._process = subprocess.Popen(
+        command = ["uvicorn", "tests.client.app:app", "--port", str(self.port)]
+        self._process = Forked(
             [*command, "--log-level", "warning"], cwd=ROOT, env={**os.environ, BROKER: self._broker}
         )
         wait_for(self._process, lambda: listens(self.port))

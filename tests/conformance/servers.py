@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from forked import Forked
 
 from .wire import request
 
@@ -84,7 +84,9 @@ def _uvicorn_wsproto(port: int, ping: float | None) -> list[str]:
 def _hypercorn(port: int, ping: float | None) -> list[str]:
     pings = [] if ping is None else ["--websocket-ping-interval", str(int(ping))]
     quiet = ["--log-level", "WARNING", "--error-logfile", "-"]
-    return ["hypercorn", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2", *quiet, *pings, APP]
+    # It keeps what it waits for of an idle connection; not for as long as the tests wait for nothing to be left.
+    options = ["--graceful-timeout", "2", "--keep-alive", "1", *quiet, *pings]
+    return ["hypercorn", "--bind", f"127.0.0.1:{port}", *options, APP]
 
 
 def _granian(port: int, _ping: float | None) -> list[str]:
@@ -133,11 +135,11 @@ class Server:
         self.port = _free_port()
         self.log_path = directory / f"{kind.name}-{self.port}.log"
         self._log = self.log_path.open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", *kind.command(self.port, ping), *extra],
+        self.process = Forked(
+            [*kind.command(self.port, ping), *extra],
             stdout=self._log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+            stderr=self._log,
+            env={**os.environ, "PYTHONPATH": _python_path()},
             cwd=directory,
             start_new_session=True,
         )

@@ -14,7 +14,7 @@ from .wire import Client, Closed
 
 SLEEPING = 10
 HEALTHY = 89
-SLACK = 1.5
+SLACK = 3.0
 
 
 async def _populate(watch: Watch, *, healthy: int, sleeping: int) -> tuple[list[Client], Client]:

@@ -15,7 +15,7 @@ from .watch import Watch
 from .wire import OPENED, TIMEOUT, RefusedError, head_of
 
 IN_TIME = SEND_TIMEOUT + CLOSE_TIMEOUT + 1.0
-SLACK = 1.5
+SLACK = 3.0
 
 
 class Stream:

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
+
+from forked import PIPE, Forked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_WITHIN = 30.0
@@ -35,7 +36,7 @@ class GalleryProcess:
         self._folder = folder
         self._workers = workers
         self._environment = dict(environment or {})
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Forked | None = None
         self._log: list[str] = []
         self._reader: threading.Thread | None = None
         self._running = threading.Event()
@@ -54,14 +55,12 @@ class GalleryProcess:
         return "".join(self._log)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "fastapi_rooms", "examples", "--port", str(self.port)]
+        command = ["fastapi_rooms", "examples", "--port", str(self.port)]
         command += ["--workers", str(self._workers)] if self._workers > 1 else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ROOMS_")}
         environment |= self._environment
         self._running.clear()
-        self._process = subprocess.Popen(
-            command, cwd=self._folder, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        self._process = Forked(command, cwd=self._folder, env=environment, stderr=PIPE)
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
         self._reader.start()

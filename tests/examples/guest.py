@@ -26,7 +26,7 @@ class Guest:
     def __init__(self, url: str, *, token: str | None = None) -> None:
         subprotocols = None if token is None else [Subprotocol("access_token"), Subprotocol(token)]
         self._open = ExitStack()
-        self._socket = self._open.enter_context(connect(url, subprotocols=subprotocols))
+        self._socket = self._open.enter_context(connect(url, subprotocols=subprotocols, max_queue=None))
         self._here: set[str] = set()
         self.position: str | None = None
 
@@ -36,7 +36,7 @@ class Guest:
         return port
 
     def say(self, text: str) -> None:
-        self._socket.send(json.dumps({"type": "say", "text": text}))
+        self._socket.send(json.dumps({"type": "say", "text": text}, ensure_ascii=False))
 
     def heard(self, **expected: object) -> dict[str, Any]:
         """The next message that says this; others before it are passed over."""

@@ -4,12 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from forked import PIPE, Forked
 
 START_WITHIN = 30.0
 STOP_WITHIN = 15.0
@@ -25,7 +26,7 @@ class HubProcess:
     def __init__(self, *flags: str) -> None:
         self.flags = set(flags)
         self.port = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Forked | None = None
         self._reader: threading.Thread | None = None
         self._running = threading.Event()
         self._log: list[str] = []
@@ -40,12 +41,11 @@ class HubProcess:
 
     def start(self) -> None:
         self._running.clear()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "hub_app:app", "--port", str(self.port)],
+        self._process = Forked(
+            ["uvicorn", "hub_app:app", "--port", str(self.port)],
             cwd=Path(__file__).parent,
             env=os.environ | dict.fromkeys(self.flags, "1"),
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=PIPE,
         )
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)

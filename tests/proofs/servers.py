@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from brokers.engines import POLL, STARTS_WITHIN, listens, running, until
 from brokers.redis_engine import RedisEngine
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.url import broker_from_url
+from forked import PIPE, Forked
 
 from .hub_app import BROKER, CHANNELS, PREFIX
 
@@ -46,13 +46,12 @@ class Server:
     def __init__(self, way: str, **environment: str) -> None:
         self._way = way
         self._environment = environment
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.server", way],
+        self._process = Forked(
+            ["tests.proofs.server", way],
             cwd=ROOT,
             env={**os.environ, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            stdin=PIPE,
+            stdout=PIPE,
         )
 
     @property

@@ -15,8 +15,14 @@ MIB: Final = 1024 * 1024
 
 @cache
 def words(size: int) -> str:
-    """A text that compresses as texts do."""
-    return "".join(random.Random(size).choices("abcdefgh ", k=size))
+    """A text that compresses as texts do: it repeats itself further back than deflate looks (RFC 1951, 32 KiB)."""
+    text = _text()
+    return (text * (size // len(text) + 1))[:size]
+
+
+@cache
+def _text() -> str:
+    return "".join(random.Random(0).choices("abcdefgh ", k=65537))
 
 
 @cache
