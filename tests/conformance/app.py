@@ -156,7 +156,7 @@ async def stall(label: str, user: str, size: int = 16_384, after: int = 20) -> d
     number = most = most_bytes = 0
     blocked: float | None = None
     left = after
-    until = time.monotonic() + 4.0
+    until = time.monotonic() + 15.0
     while left and time.monotonic() < until:
         await manager.broadcast(f"{number:06d}" + "x" * size)
         number += 1

@@ -19,6 +19,8 @@ from .recording import Recorded, record
 
 SEND_TIMEOUT: Final = 1.0
 CLOSE_TIMEOUT: Final = 0.5
+IN_TIME: Final = SEND_TIMEOUT + CLOSE_TIMEOUT + 3.0
+"""Seconds within which who never reads is gone; the last three are for a busy machine."""
 HANDLER_GRACE: Final = 1.0
 HOOK_TIMEOUT: Final = 1.0
 HEARTBEAT: Final = Heartbeat(interval=0.5, timeout=0.5, message="still there?")
@@ -26,6 +28,8 @@ PROTOCOL_PINGS: Final = Heartbeat(interval=0.5, timeout=0.5, message=None)
 SHUTDOWN_SPREAD: Final = 1.5
 QUEUE_MESSAGES: Final = 64
 QUEUE_BYTES: Final = 512 * 1024
+AFTER: Final = {"send_timeout": 20, "slow_consumer": QUEUE_MESSAGES + 1}
+"""Messages to send once a client has stalled, for it to end in this way: the latter must fill its queue."""
 MESSAGE_BYTES: Final = 4096
 
 _LIMITS: Final = Limits(handler_grace=HANDLER_GRACE, hook_timeout=HOOK_TIMEOUT)

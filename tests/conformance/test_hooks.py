@@ -10,7 +10,7 @@ from .servers import UVICORN_ON_DENIALS
 from .watch import Watch, events
 from .wire import Client, Closed, RefusedError, connected
 
-IN_TIME = HOOK_TIMEOUT + 1.0
+IN_TIME = HOOK_TIMEOUT + 3.0
 
 
 async def _fails_at_once(watch: Watch, user: str) -> Closed:

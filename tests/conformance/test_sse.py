@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from .managers import CLOSE_TIMEOUT, QUEUE_BYTES, QUEUE_MESSAGES, SEND_TIMEOUT
+from .managers import AFTER, IN_TIME, QUEUE_BYTES, QUEUE_MESSAGES
 from .servers import Server, ServerKind
 from .watch import Watch
 from .wire import OPENED, TIMEOUT, RefusedError, head_of
 
-IN_TIME = SEND_TIMEOUT + CLOSE_TIMEOUT + 1.0
 SLACK = 3.0
 
 
@@ -137,8 +136,8 @@ async def test_a_client_that_never_reads_is_unregistered_in_time(watch: Watch, l
         pytest.skip(f"{watch.kind.name}'s send never blocks")
     before = await watch.state()
     async with streaming(watch.port, f"/events/{label}?user=stalled", small=True):
-        flood = await watch.server.post(f"/stall/{label}?user=stalled")
-        gone = await watch.until_event(label, "disconnect", "stalled", within=IN_TIME + 1)
+        flood = await watch.server.post(f"/stall/{label}?user=stalled&after={AFTER[reason]}")
+        gone = await watch.until_event(label, "disconnect", "stalled", within=IN_TIME + 5)
         if watch.kind.aborts:
             await watch.until(lambda now: now["sockets"] <= before["sockets"], within=IN_TIME)
     assert flood["queued"] <= QUEUE_MESSAGES

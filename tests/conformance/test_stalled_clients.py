@@ -5,12 +5,11 @@ import time
 
 import pytest
 
-from .managers import CLOSE_TIMEOUT, HEARTBEAT, QUEUE_BYTES, QUEUE_MESSAGES, SEND_TIMEOUT
+from .managers import AFTER, CLOSE_TIMEOUT, HEARTBEAT, IN_TIME, QUEUE_BYTES, QUEUE_MESSAGES, SEND_TIMEOUT
 from .watch import Watch, events
 from .wire import Client, Closed, connected
 
 HEALTHY = 50
-IN_TIME = SEND_TIMEOUT + CLOSE_TIMEOUT + 1.0
 
 
 async def _read_numbers(client: Client) -> tuple[list[int], float]:
@@ -18,7 +17,7 @@ async def _read_numbers(client: Client) -> tuple[list[int], float]:
     numbers: list[int] = []
     message = ""
     while not message.endswith("end"):
-        message = await client.receive_text(timeout=8)
+        message = await client.receive_text(timeout=20)
         numbers.append(int(message[:6]))
     return numbers, time.monotonic()
 
@@ -33,8 +32,8 @@ async def test_a_client_that_never_reads_is_unregistered_in_time_and_the_others_
     healthy = [await Client.connect(watch.port, f"/listen/{label}?user=healthy") for _ in range(HEALTHY)]
     async with connected(watch.port, f"/listen/{label}?user=stalled", small=True):
         readers = [asyncio.create_task(_read_numbers(client)) for client in healthy]
-        flood = await watch.server.post(f"/stall/{label}?user=stalled")
-        gone = await watch.until_event(label, "disconnect", "stalled", within=IN_TIME + 1)
+        flood = await watch.server.post(f"/stall/{label}?user=stalled&after={AFTER[reason]}")
+        gone = await watch.until_event(label, "disconnect", "stalled", within=IN_TIME + 5)
         received = await asyncio.gather(*readers)
         if watch.kind.aborts:
             await watch.until(lambda now: now["sockets"] <= before["sockets"] + HEALTHY, within=IN_TIME)
@@ -60,16 +59,16 @@ async def _awaited_send_gives_up(watch: Watch) -> None:
         gone = await watch.until_event("stall-await", "disconnect", "waits", within=IN_TIME + 3)
         assert gone["code"] == 4008
         assert gone["reason"] in {"send_timeout", "slow_consumer"}
-        assert gone["at"] - started <= IN_TIME + 0.5
+        assert gone["at"] - started <= IN_TIME
 
 
 async def _vanishes(watch: Watch, user: str, *, messages: int, size: int, small: bool) -> None:
     path = f"/awaits/heartbeat?messages={messages}&size={size}&user={user}"
     async with connected(watch.port, path, small=small):
         started = time.monotonic()
-        gone = await watch.until_event("heartbeat", "disconnect", user, within=6)
+        gone = await watch.until_event("heartbeat", "disconnect", user, within=10)
         assert gone["reason"] in {"heartbeat_timeout", "send_timeout"}
-        assert gone["at"] - started <= HEARTBEAT.interval + HEARTBEAT.timeout + CLOSE_TIMEOUT + 1.0
+        assert gone["at"] - started <= HEARTBEAT.interval + HEARTBEAT.timeout + CLOSE_TIMEOUT + 3.0
         if not small:
             assert (gone["reason"], gone["code"]) == ("heartbeat_timeout", 4012)
 

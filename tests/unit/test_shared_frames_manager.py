@@ -220,6 +220,7 @@ async def test_a_spread_sends_each_away_in_its_own_time(join: Join, monkeypatch:
         one.protocol.shutdown()
     await manager.broadcast("still here")
     await manager.noted("disconnect shutdown 1012")
+    await eventually(lambda: len(crowd[1].frames) == 2)  # the hook runs while the goodbye is said
     assert [opcodes(one) for one in crowd] == [[TEXT], [TEXT, CLOSE], [TEXT]]
     assert crowd[1].frames[-1].data[:2] == (1012).to_bytes(2)
     assert len(manager) == 2
