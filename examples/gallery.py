@@ -1,4 +1,4 @@
-"""The gallery: the three examples in one application, each under its own path.
+"""The gallery: the examples in one application, each under its own path.
 
 Run it with `python -m fastapi_rooms examples`, or from the checkout with `uvicorn examples.gallery:app`, then open
 http://127.0.0.1:8000.
@@ -7,7 +7,7 @@ http://127.0.0.1:8000.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 
 from fastapi_rooms.brokers import Broker
 
-from . import chat, dashboard, echo
+from . import chat, dashboard, draw, echo
 
 HERE = Path(__file__).parent
 logger = logging.getLogger(__name__)
@@ -48,8 +48,11 @@ async def prepare(broker: Broker | None) -> None:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Starlette does not run the lifespans of mounted applications, so this one runs their managers'."""
-    await prepare(chat.chat.broker)  # the dashboard's uses the same table
-    async with echo.echo.lifespan(app), chat.chat.lifespan(app), dashboard.dashboard.lifespan(app):
+    await prepare(chat.chat.broker)  # the others' use the same table
+    managers = (echo.echo, chat.chat, dashboard.dashboard, draw.hub)
+    async with AsyncExitStack() as stack:
+        for manager in managers:
+            await stack.enter_async_context(manager.lifespan(app))
         yield
 
 
@@ -58,12 +61,14 @@ app.mount("/static", StaticFiles(directory=HERE / "static"))
 app.mount("/echo", echo.app)
 app.mount("/chat", chat.app)
 app.mount("/dashboard", dashboard.app)
+app.mount("/draw", draw.app)
 
 
 class Source(StrEnum):
     ECHO = "echo.py"
     CHAT = "chat.py"
     DASHBOARD = "dashboard.py"
+    DRAW = "draw.py"
     GALLERY = "gallery.py"
 
 

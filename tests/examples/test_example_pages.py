@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,15 +68,19 @@ class Pages:
         is_live(page)
         return page
 
+    def take_a_pen(self, canvas: str, name: str) -> Page:
+        page = self.open(f"/draw/{canvas}")
+        page.get_by_label("Your name").fill(name)
+        page.get_by_label("Your name").press("Enter")
+        is_live(page)
+        return page
+
     def enter(self, room: str, name: str) -> Page:
         page = self.open(f"/chat/{room}")
         page.get_by_label("Your name").fill(name)
         page.get_by_label("Your name").press("Enter")
         is_live(page)
         return page
-
-
-OpenPages = Callable[..., Pages]
 
 
 @pytest.fixture
@@ -423,6 +427,7 @@ def test_the_gallery_leads_to_each_example_and_to_its_source(pages: Pages) -> No
         ("Echo", "There and back"),
         ("Chat", "Who is at the door?"),
         ("Dashboard", "This machine"),
+        ("Draw", "Take a pen"),
     ):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
@@ -446,6 +451,8 @@ def test_pages_fit_their_window_and_are_legible(
         "gallery": pages.open("/"),
         "source": pages.open("/source/chat.py"),
         "door": pages.open("/chat/lobby"),
+        "pen": pages.open("/draw/sketchbook"),
+        "draw": pages.take_a_pen("sketchbook", "Ada"),
     }
     for name, page in shown.items():
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"

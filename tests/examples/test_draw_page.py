@@ -1,0 +1,161 @@
+"""Draw in a real browser: what one page draws is pixels in the other, whoever comes late, slowly or by streams."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gallery_process import GalleryProcess
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+
+DESKTOP = ViewportSize(width=1280, height=900)
+BACK_WITHIN = 20_000
+INKED = """([x, y]) => {
+    const canvas = document.getElementById("picture");
+    const at = [Math.round(x * canvas.width) - 2, Math.round(y * canvas.height) - 2];
+    return canvas.getContext("2d").getImageData(...at, 5, 5).data.some((byte, at) => at % 4 === 3 && byte > 128);
+}"""
+MOVING = INKED.replace("picture", "moving")
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
+    with GalleryProcess(tmp_path_factory.mktemp("elsewhere")) as process:
+        yield process
+    assert "Traceback" not in process.log, process.log
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+class Studio:
+    """A page with a pen in its hand.
+
+    Args:
+        canvas: The picture's name; another one for each test.
+    """
+
+    def __init__(self, context: BrowserContext, gallery: GalleryProcess, canvas: str, name: str) -> None:
+        self.errors: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(f"{gallery.url}/draw/{canvas}")
+        if self.page.locator("#door").is_visible():
+            self.page.get_by_label("Your name").fill(name)
+            self.page.get_by_role("button", name="Start to draw").click()
+        self.is_live()
+
+    def is_live(self, *, timeout: float = 10_000) -> None:
+        expect(self.page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
+
+    def draw(self, *points: tuple[float, float], lift: bool = True) -> None:
+        """A stroke through these points, as shares of the paper."""
+        box = self.page.locator("#moving").bounding_box()
+        assert box is not None
+        for number, (x, y) in enumerate(points):
+            self.page.mouse.move(
+                box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5 if number else 1
+            )
+            if number == 0:
+                self.page.mouse.down()
+        if lift:
+            self.page.mouse.up()
+
+    def shows(self, x: float, y: float, *, how: str = INKED) -> None:
+        self.page.wait_for_function(how, arg=[x, y])
+
+    def shows_not(self, x: float, y: float) -> None:
+        self.page.wait_for_function(f"at => !({INKED})(at)", arg=[x, y])
+
+
+def test_a_stroke_is_there_in_the_other_page_while_it_is_made_and_when_it_is_done(
+    context: BrowserContext, gallery: GalleryProcess
+) -> None:
+    ada, bob = Studio(context, gallery, "first", "Ada"), Studio(context, gallery, "first", "Bob")
+    ada.draw((0.2, 0.5), (0.5, 0.5), lift=False)
+    bob.shows(0.35, 0.5, how=MOVING)
+    expect(bob.page.locator(".pointer")).to_have_text("Ada")
+    ada.page.mouse.up()
+    bob.shows(0.35, 0.5)
+    ada.shows(0.35, 0.5)
+    assert ada.errors == bob.errors == []
+
+
+def test_who_comes_late_gets_the_picture_and_undo_takes_back_only_ones_own(
+    context: BrowserContext, gallery: GalleryProcess
+) -> None:
+    ada = Studio(context, gallery, "second", "Ada")
+    ada.draw((0.1, 0.2), (0.9, 0.2))
+    ada.shows(0.5, 0.2)
+    bob = Studio(context, gallery, "second", "Bob")
+    bob.shows(0.5, 0.2)
+    expect(bob.page.get_by_role("button", name="Undo")).to_be_disabled()
+    bob.draw((0.1, 0.8), (0.9, 0.8))
+    ada.shows(0.5, 0.8)
+    bob.page.get_by_role("button", name="Undo").click()
+    for one in (ada, bob):
+        one.shows_not(0.5, 0.8)
+        one.shows(0.5, 0.2)
+
+
+def test_clear_asks_first_and_then_clears_every_page(context: BrowserContext, gallery: GalleryProcess) -> None:
+    ada, bob = Studio(context, gallery, "third", "Ada"), Studio(context, gallery, "third", "Bob")
+    ada.draw((0.3, 0.3), (0.7, 0.7))
+    bob.shows(0.5, 0.5)
+    bob.page.get_by_role("button", name="Clear", exact=True).click()
+    bob.page.get_by_role("button", name="Keep it").click()
+    bob.shows(0.5, 0.5)
+    bob.page.get_by_role("button", name="Clear", exact=True).click()
+    bob.page.get_by_role("button", name="Clear it").click()
+    for one in (ada, bob):
+        one.shows_not(0.5, 0.5)
+
+
+def test_the_keyboard_draws_too(context: BrowserContext, gallery: GalleryProcess) -> None:
+    ada, bob = Studio(context, gallery, "keys", "Ada"), Studio(context, gallery, "keys", "Bob")
+    ada.page.locator("#moving").focus()
+    ada.page.keyboard.press("Space")
+    for _ in range(10):
+        ada.page.keyboard.press("ArrowRight")
+    ada.page.keyboard.press("Space")
+    bob.shows(0.53, 0.5)
+    ada.page.keyboard.press("Control+z")
+    bob.shows_not(0.53, 0.5)
+
+
+def test_a_picture_is_saved_as_png(context: BrowserContext, gallery: GalleryProcess) -> None:
+    ada = Studio(context, gallery, "saved", "Ada")
+    ada.draw((0.2, 0.5), (0.8, 0.5))
+    with ada.page.expect_download() as saving:
+        ada.page.get_by_role("button", name="PNG").click()
+    assert saving.value.suggested_filename == "saved.png"
+    assert Path(saving.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_where_websockets_are_blocked_strokes_go_by_streams(
+    context: BrowserContext, gallery: GalleryProcess
+) -> None:
+    context.add_init_script("delete window.WebSocket")
+    ada, bob = Studio(context, gallery, "streams", "Ada"), Studio(context, gallery, "streams", "Bob")
+    ada.draw((0.2, 0.5), (0.8, 0.5))
+    bob.shows(0.5, 0.5)
+
+
+def test_pages_come_back_by_themselves_when_the_server_was_restarted(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    with GalleryProcess(tmp_path) as gallery:
+        ada, bob = Studio(context, gallery, "again", "Ada"), Studio(context, gallery, "again", "Bob")
+        gallery.stop()
+        for one in (ada, bob):
+            expect(one.page.locator("live-state")).not_to_have_attribute("data-state", "live")
+        gallery.start()
+        for one in (ada, bob):
+            one.is_live(timeout=BACK_WITHIN)
+        ada.draw((0.2, 0.5), (0.8, 0.5))
+        bob.shows(0.5, 0.5)
+        expect(bob.page.locator("#people")).to_have_text(re.compile("2 people"))
