@@ -95,4 +95,4 @@ build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery starte
 	.ci/try-wheel $(PYTHON) dist/*.whl
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lowest dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-check .venv-lowest dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
