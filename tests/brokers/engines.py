@@ -16,6 +16,8 @@ import psutil
 
 from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 
+from .ports import free_port
+
 SOAK: Final = bool(os.environ.get("ROOMS_SOAK"))
 """Whether deadlines are those that users have, and runs are long: `make soak`. Else deadlines are a tenth."""
 
@@ -176,13 +178,6 @@ def wait_for(process: Started, answers: Callable[[], bool], *, log: Path | None 
             raise RuntimeError(f"{process.args!r} ended: {'' if log is None else log.read_text()}")
 
     until(answers, or_raise=or_raise)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 from forked import Forked
 
-from .engines import POLL, STARTS_WITHIN, free_port, listens, wait_for
+from .engines import POLL, STARTS_WITHIN, listens, wait_for
+from .ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

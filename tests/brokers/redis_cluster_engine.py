@@ -13,7 +13,8 @@ from redis.retry import Retry
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.redis import RedisBroker
 
-from .engines import QUICK, STARTS_WITHIN, ServerEngine, ServerProcess, free_port, until
+from .engines import QUICK, STARTS_WITHIN, ServerEngine, ServerProcess, until
+from .ports import free_port
 from .redis_engine import redis_7
 
 SLOTS = 16_384

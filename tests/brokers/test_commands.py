@@ -18,7 +18,8 @@ from fastapi_rooms.envelope import Header, Kind, seal
 from fastapi_rooms.publisher import Publisher
 from forked import PIPE, Forked
 
-from .engines import free_port, running
+from .engines import running
+from .ports import free_port
 from .redis_engine import RedisEngine
 from .workers import Manager, workers
 

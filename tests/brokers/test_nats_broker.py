@@ -17,8 +17,9 @@ from fastapi_rooms.brokers.nats_address import parsed
 from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, ConfigurationError
 from rfc.certificate import make_certificate
 
-from .engines import QUICK, free_port
+from .engines import QUICK
 from .nats_engine import NatsEngine
+from .ports import free_port
 
 SECRET = "correct-horse"
 

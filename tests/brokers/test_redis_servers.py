@@ -20,7 +20,8 @@ from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 
-from .engines import QUICK, STEADY, free_port, running, until
+from .engines import QUICK, STEADY, running, until
+from .ports import free_port
 from .redis_cluster_engine import RedisClusterEngine
 from .redis_engine import RedisEngine, SentinelEngine, redis_7
 from .test_broker_conformance import failure, listening, soon

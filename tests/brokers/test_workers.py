@@ -16,7 +16,7 @@ import pytest
 from fastapi_rooms import workers
 from fastapi_rooms.workers import several_workers
 
-from .engines import free_port
+from .ports import free_port
 
 WITHIN = 30.0
 

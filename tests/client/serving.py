@@ -12,7 +12,8 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from brokers.engines import STARTS_WITHIN, free_port, listens, wait_for
+from brokers.engines import STARTS_WITHIN, listens, wait_for
+from brokers.ports import free_port
 from fastapi_rooms.client import RoomsClient
 from fastapi_rooms.hub import Hub
 from forked import Forked

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from brokers.engines import free_port
+from brokers.ports import free_port
 from fastapi_rooms.client.returning import End
 from fastapi_rooms.client.wire import CannotOpen, WireEnded
 

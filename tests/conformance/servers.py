@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from brokers.ports import free_port
 from forked import Forked
 
 from .wire import request
@@ -132,7 +132,7 @@ class Server:
         extra: Sequence[str] = (),
     ) -> None:
         self.kind = kind
-        self.port = _free_port()
+        self.port = free_port()
         self.log_path = directory / f"{kind.name}-{self.port}.log"
         self._log = self.log_path.open("wb")
         self.process = Forked(
@@ -233,9 +233,3 @@ def running(server: Server) -> Iterator[Server]:
 
 def _python_path() -> str:
     return os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

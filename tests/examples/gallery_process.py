@@ -15,6 +15,7 @@ from typing import IO, Self
 
 import psutil
 
+from brokers.ports import free_port
 from forked import PIPE, Forked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,7 @@ class GalleryProcess:
     """
 
     def __init__(self, folder: Path, *, workers: int = 1, environment: Mapping[str, str] | None = None) -> None:
-        self.port = 0
+        self.port = free_port()
         self._folder = folder
         self._workers = workers
         self._environment = dict(environment or {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from brokers.ports import free_port
 from forked import PIPE, Forked
 
 START_WITHIN = 30.0
@@ -25,7 +26,7 @@ class HubProcess:
 
     def __init__(self, *flags: str) -> None:
         self.flags = set(flags)
-        self.port = 0
+        self.port = free_port()
         self._process: Forked | None = None
         self._reader: threading.Thread | None = None
         self._running = threading.Event()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from brokers.engines import POLL, STARTS_WITHIN, listens, running, until
+from brokers.ports import free_port
 from brokers.redis_engine import RedisEngine
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.url import broker_from_url
@@ -24,10 +24,6 @@ ROOT = Path(__file__).parents[2]
 
 WAYS = ("fastapi_rooms.transports.shared_frames:SharedFramesProtocol", "websockets-sansio")
 """How workers write WebSockets: every other one has shared frames."""
-
-_PORTS = range(20_000, 30_000)
-"""Below those that the system gives to whoever connects: a client that tries again while nobody listens might get
-the very port that it connects to, and talk to itself on it."""
 
 
 class Server:
@@ -135,8 +131,3 @@ async def serving(workers: int, **environment: str) -> AsyncIterator[list[Server
         for server in servers:
             await server.wait_peers(workers - 1)
         yield servers
-
-
-def free_port() -> int:
-    """One that nobody listens on, and that nobody gets who asks for any."""
-    return next(port for port in random.sample(_PORTS, len(_PORTS)) if not listens(port))
