@@ -69,14 +69,13 @@ class Pages:
         return page
 
     def take_a_pen(self, canvas: str, name: str) -> Page:
-        page = self.open(f"/draw/{canvas}")
-        page.get_by_label("Your name").fill(name)
-        page.get_by_label("Your name").press("Enter")
-        is_live(page)
-        return page
+        return self._come_in(f"/draw/{canvas}", name)
 
     def enter(self, room: str, name: str) -> Page:
-        page = self.open(f"/chat/{room}")
+        return self._come_in(f"/chat/{room}", name)
+
+    def _come_in(self, path: str, name: str) -> Page:
+        page = self.open(path)
         page.get_by_label("Your name").fill(name)
         page.get_by_label("Your name").press("Enter")
         is_live(page)
