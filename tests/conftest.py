@@ -14,6 +14,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
+
+from brokers.scale import examples
 
 pytest_plugins = ["pytester", "chromium"]
 
@@ -23,16 +26,24 @@ LOGGED_ERRORS_MARKER = (
 )
 
 
+ELSEWHERE = ("conformance", "differential", "examples", "proofs", "rfc")
+"""Folders of tests whose servers are processes of their own: what is measured here is the tests."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One browser at a time: several make each other's pages slow enough to miss their deadlines."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("chromium"))
+        if item.path.parent.name in ELSEWHERE:
+            item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
+    settings.register_profile("scaled", max_examples=examples(100))
+    settings.load_profile("scaled")
     # A shell without job control starts what is in the background with SIGINT ignored; servers would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms.auth import Cookie, Identity, JWTAuth
 from fastapi_rooms.auth import jwt as module
 from fastapi_rooms.errors import (
@@ -268,14 +269,14 @@ claim_sets = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.one_of(st.text(), st.builds(".".join, st.lists(st.text(), max_size=4))))
 def test_no_string_raises_anything_but_an_error_of_ours(token: str) -> None:
     with pytest.raises(RoomsError):
         asyncio.run(HS256.authenticate(token))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(headers, claim_sets)
 def test_no_header_or_claims_raise_anything_but_an_error_of_ours(
     header: dict[str, Any], claims: dict[str, Any]

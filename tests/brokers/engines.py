@@ -1,6 +1,5 @@
 """Engines that brokers speak to: real servers of a test's own, on free ports, to be killed and stopped."""
 
-import os
 import shutil
 import signal
 import socket
@@ -10,18 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psutil
 
 from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 
 from .ports import free_port
-
-SOAK: Final = bool(os.environ.get("ROOMS_SOAK"))
-"""Whether deadlines are those that users have, and runs are long: `make soak`. Else deadlines are a tenth."""
-
-LONGER: Final = 10 if SOAK else 1
+from .scale import SOAK
 
 STARTS_WITHIN = 60.0 if SOAK else 20.0
 

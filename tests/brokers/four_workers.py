@@ -1,4 +1,4 @@
-"""`uvicorn --workers 4` behind a proxy that counts, and two thousand clients in rooms of all kinds."""
+"""`uvicorn --workers 4` behind a proxy that counts, and a crowd of clients in rooms of all kinds."""
 
 import asyncio
 import json
@@ -16,13 +16,16 @@ from conformance.wire import Client
 from .counting_proxy import CountingProxy
 from .engines import Engine, until
 from .processes import Process
+from .scale import SOAK
 
 WORKERS: Final = range(4)
 
 SPREADS: Final = [spread for size in WORKERS for spread in combinations(WORKERS, size + 1)]
 """The workers that a room may have members in: one of the four, two, three, all."""
 
-ROOMS: Final = {f"room-{number}": SPREADS[number % len(SPREADS)] for number in range(11 * len(SPREADS))}
+ROOMS: Final = {
+    f"room-{number}": SPREADS[number % len(SPREADS)] for number in range((11 if SOAK else 2) * len(SPREADS))
+}
 
 MEMBERS: Final = 12
 """Of each room, as many in each of its workers."""
@@ -145,8 +148,8 @@ class Crowd:
 
 
 @asynccontextmanager
-async def two_thousand(engine: Engine, *, prefix: str) -> AsyncIterator[Crowd]:
-    """Four workers, and five hundred clients at each."""
+async def a_crowd(engine: Engine, *, prefix: str) -> AsyncIterator[Crowd]:
+    """Four workers, and a quarter of the clients at each."""
     proxy = CountingProxy(engine.port)
     async with proxy:
         url = engine.url.replace(f":{engine.port}", f":{proxy.port}")

@@ -18,7 +18,8 @@ from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import Client, eventually
 
-from .engines import LONGER, STEADY, Engine
+from .engines import STEADY, Engine
+from .scale import LONGER
 from .workers import SOON
 
 _PREFIXES = itertools.count()

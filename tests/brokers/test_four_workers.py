@@ -1,5 +1,7 @@
 """Four uvicorn workers and 2,000 clients: what is sent is encoded once, and comes to a process once.
 
+(2,000 in `make soak`; else 380 of them, in fewer rooms.)
+
 Counted at the engine: a proxy at its door reads what the engine sends, and counts each message in it, for each
 connection; whose connection that is, the operating system knows by its port. All engines are counted alike, by
 what leaves them, whatever figures of their own they have.
@@ -14,17 +16,20 @@ from fastapi_rooms import Publisher
 from fastapi_rooms.brokers import BrokerTimings
 
 from .engines import Engine
-from .four_workers import PLAZA, ROOMS, WORKERS, Crowd, Message, two_thousand
+from .four_workers import PLAZA, ROOMS, WORKERS, Crowd, Message, a_crowd
+from .scale import SOAK
 
 PREFIX = "four"
 
 PATIENT = BrokerTimings(connect=30.0, publish=30.0)
 """The publisher shares its event loop with the proxy and all clients."""
 
-PUBLISHED = 34
-"""Messages that are not sent by a client: with a message to each room, two hundred."""
+PUBLISHED = 34 if SOAK else 9
+"""Messages that are not sent by a client: with a message to each room, two hundred, or forty."""
 
-ELSEWHERE = 200
+CLIENTS = 2_000 if SOAK else 380
+
+ELSEWHERE = 200 if SOAK else 80
 """Rooms that there are besides, in each of the processes, the second time."""
 
 
@@ -32,10 +37,10 @@ async def test_a_message_is_encoded_once_and_comes_once_to_a_process_with_a_memb
     own_engine: Engine,
 ) -> None:
     async with (
-        two_thousand(own_engine, prefix=PREFIX) as crowd,
+        a_crowd(own_engine, prefix=PREFIX) as crowd,
         Publisher(own_engine.broker(prefix=PREFIX, timings=PATIENT)) as publisher,
     ):
-        assert len(crowd.members) == 2_000
+        assert len(crowd.members) == CLIENTS
         sent = await send(crowd, publisher, "few")
         await check(crowd, sent)
         channels = [one["channels"] for one in await crowd.reports()]

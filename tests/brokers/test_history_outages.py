@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from fastapi_rooms import BrokerUnavailable, CloseCode
 from fastapi_rooms.testing import SocketClosed, eventually
 
-from .engines import LONGER, QUICK, Engine
+from .engines import QUICK, Engine
 from .proxy import Proxy
+from .scale import LONGER
 from .test_histories import Process
 from .workers import SOON
 

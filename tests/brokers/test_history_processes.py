@@ -11,9 +11,10 @@ import pytest
 from conformance.wire import OPENED, request
 from fastapi_rooms import CloseCode
 
-from .engines import LONGER, SOAK, Engine
+from .engines import Engine
 from .history_clients import Author, Told, Traveller, holes, travelling
 from .processes import Process
+from .scale import LONGER, SOAK
 
 _NUMBERS = itertools.count()
 

@@ -14,6 +14,7 @@ from fastapi_rooms.testing import eventually
 
 from .engines import QUICK, Engine
 from .presence_pages import HASTY, PATIENT, Page, Process, processes
+from .scale import LONGER
 from .workers import SOON
 
 
@@ -227,7 +228,7 @@ async def test_those_who_do_not_come_back_from_a_process_that_ended_leave(engine
 
 
 async def test_nobody_leaves_while_the_broker_is_out_of_reach_nor_soon_after(own_engine: Engine) -> None:
-    short = Presence(grace=0.1, ttl=1.0, refresh=0.3, interval=0.0)
+    short = Presence(grace=0.1, ttl=1.0 * LONGER, refresh=0.3 * LONGER, interval=0.0)
     async with (
         processes(own_engine, short, timings=QUICK) as (near, far),
         near.page("red", "ann") as ann,

@@ -9,7 +9,8 @@ from dataclasses import replace
 from fastapi_rooms.brokers import Broker, BrokerConnection, BrokerTimings
 from fastapi_rooms.testing import eventually
 
-from .engines import LONGER, QUICK, Engine
+from .engines import QUICK, Engine
+from .scale import LONGER
 from .workers import Manager, workers
 
 _PREFIXES = itertools.count()

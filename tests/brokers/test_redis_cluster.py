@@ -18,9 +18,10 @@ from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
-from .engines import LONGER, QUICK, running, until
+from .engines import QUICK, running, until
 from .ports import free_port
 from .redis_cluster_engine import RedisClusterEngine, RedisNode
+from .scale import LONGER
 from .test_broker_conformance import PROMPTLY, Ear, failure, listening, soon
 from .test_outages import reached
 from .workers import Manager, workers

@@ -17,8 +17,9 @@ from hypothesis.stateful import (
 )
 
 from .cast import Client, Phase
-from .engines import LONGER, Engine
+from .engines import Engine
 from .model import EVERYONE, room_channel, user_channel
+from .scale import LONGER
 from .story import ROOMS, USERS, Story
 
 LONGEST_ACT = 30.0 * LONGER

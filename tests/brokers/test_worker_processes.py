@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 
-from .engines import LONGER, Engine
+from .engines import Engine
 from .processes import Person, Process, by_room, crowd, processes
+from .scale import LONGER
 
 _PREFIXES = itertools.count()
 

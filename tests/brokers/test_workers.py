@@ -22,7 +22,12 @@ WITHIN = 30.0
 
 APP = """
 import os
+import sys
+import types
 from pathlib import Path
+
+package = sys.modules["fastapi_rooms"] = types.ModuleType("fastapi_rooms")
+package.__path__ = ["PACKAGE"]  # not all of it: sixty processes start the sooner
 
 from fastapi_rooms.workers import several_workers
 
@@ -104,7 +109,7 @@ def served(line: tuple[str, ...], env: dict[str, str], folder: Path) -> Iterator
         importlib.util.find_spec("gunicorn") and importlib.util.find_spec("uvicorn_worker")
     ):
         pytest.skip("gunicorn or uvicorn-worker is not installed")
-    (folder / "workers_app.py").write_text(APP)
+    (folder / "workers_app.py").write_text(APP.replace("PACKAGE", str(Path(workers.__file__).parent)))
     (folder / "script.py").write_text(SCRIPT)
     (folder / "said").mkdir()
     port = str(free_port())

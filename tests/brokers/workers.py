@@ -15,7 +15,7 @@ from fastapi_rooms.brokers import Broker
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import Client, WebSocketSession
 
-from .engines import LONGER
+from .scale import LONGER
 
 SOON = 5.0 * LONGER
 """Seconds that a test waits for what should happen at once."""

@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from brokers.scale import examples
 from fastapi_rooms.client.conversation import Line
 from fastapi_rooms.client.happenings import Answered, Entered, Failed, Said
 from fastapi_rooms.client.membership import Phase
-from unit.fakes import EXAMPLES
 
 from .talking import Frame, Talk, ask, message
 
@@ -220,4 +220,4 @@ class StoryOfARoom(RuleBasedStateMachine):
 
 
 TestStoryOfARoom = StoryOfARoom.TestCase
-TestStoryOfARoom.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
+TestStoryOfARoom.settings = settings(max_examples=examples(400), stateful_step_count=40, deadline=None)

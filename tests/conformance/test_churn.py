@@ -4,10 +4,11 @@ Ten thousand at each server in `make soak`; else as many at all of them together
 """
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
+
+from brokers.scale import SOAK
 
 from .servers import Server, ServerKind
 from .watch import State, Watch, events, watching
@@ -16,7 +17,7 @@ from .wire import Client
 pytestmark = pytest.mark.no_cover  # it sees nothing that others do not, and would take twice as long
 
 ROUNDS = 4
-ROUND = 3334 if os.environ.get("ROOMS_SOAK") else 417
+ROUND = 3334 if SOAK else 417
 AT_ONCE = 40
 
 

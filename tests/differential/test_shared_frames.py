@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from brokers.scale import examples
 from fastapi_rooms.transports.shared_frames import SharedFramesProtocol
 
 from .stories import Data, Event, Message, Outcome, Step, Telling, Turns, Way, endings, steps, stories
@@ -29,7 +30,7 @@ def _told(
     return asyncio.run(tell())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(story=stories, ending=endings, afterwards=_AFTERWARDS, window_bits=compression)
 def test_the_client_gets_the_same_through_shared_frames_as_in_the_standard_way(
     story: list[Step], ending: Event, afterwards: list[Step], window_bits: int | None

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gallery_pages import DESKTOP
 from gallery_process import GalleryProcess
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-DESKTOP = ViewportSize(width=1280, height=900)
 BACK_WITHIN = 20_000
 INKED = """([x, y]) => {
     const canvas = document.getElementById("picture");
@@ -16,13 +16,6 @@ INKED = """([x, y]) => {
     return canvas.getContext("2d").getImageData(...at, 5, 5).data.some((byte, at) => at % 4 === 3 && byte > 128);
 }"""
 MOVING = INKED.replace("picture", "moving")
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
-    with GalleryProcess(tmp_path_factory.mktemp("elsewhere")) as process:
-        yield process
-    assert "Traceback" not in process.log, process.log
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from brokers.scale import SOAK
 from conformance.servers import SHARED_FRAMES, UVICORN, Server, ServerKind, running
 from conformance.watch import State, Watch, watching
 from conformance.wire import BINARY, CONTINUATION, OPENED, TEXT, Client, frame
@@ -19,7 +20,7 @@ from hub.talk import Frame
 pytestmark = pytest.mark.no_cover
 
 MIB = 1024 * 1024
-ROUNDS = 60 if os.environ.get("ROOMS_SOAK") else 4
+ROUNDS = 60 if SOAK else 4
 """Messages of 64 frames that each of those who flood sends."""
 
 APP = "hub.hostile_app:app"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from brokers.scale import examples
 from fastapi_rooms import Connection, History, Overflow, Publisher, QueueLimits, Room
 from fastapi_rooms.brokers import MemoryBroker
 from fastapi_rooms.errors import MessageTooLarge, UnencodableMessage
@@ -297,7 +298,7 @@ async def test_what_a_publisher_sends_that_is_no_json_or_too_large_is_said_to_no
 # Sizes.
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     room=st.sampled_from(["r", "\x00" * 40, "\U0001f600" * 60, 'a"' * 50]),
     over=st.integers(-3, 3),

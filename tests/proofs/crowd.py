@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from brokers.engines import SOAK
+from brokers.scale import SOAK
 from fastapi_rooms.client import Message, RoomsClient
 
 from .hub_app import PREFIX, token

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from benchmarks.gate import Weather, gates, storm
 
-from brokers.engines import SOAK
+from brokers.scale import SOAK
 
 from .crowd import authors, crowd, table
 from .servers import serving

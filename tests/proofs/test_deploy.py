@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from brokers.engines import SOAK
+from brokers.scale import SOAK
 from fastapi_rooms import Event, Publisher
 
 from .crowd import COMES_WITHIN, EVENT, Author, Report, authors, crowd, table

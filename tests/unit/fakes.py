@@ -1,7 +1,6 @@
 """A transport, an owner and a connection without a server."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Sequence
 
 from starlette.requests import HTTPConnection
@@ -14,9 +13,6 @@ from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, Rate
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import DirectSend, Gone, Pipe
 from fastapi_rooms.send_queue import Dropped
-
-EXAMPLES = 1000 if os.environ.get("ROOMS_SOAK") else 100
-"""Stories of a Hypothesis machine that takes a while."""
 
 SOON = 2.0
 """Seconds that a test waits for what should happen at once."""

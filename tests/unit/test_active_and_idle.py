@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms import ConnectionClosed, JoinRefused
 from fastapi_rooms.testing import Closed, SocketClosed, eventually
 from unit.apps import BRIEF, Noting, client_of, staying
@@ -182,7 +183,7 @@ async def test_who_returns_in_the_very_turn_in_which_the_room_becomes_idle_makes
         manager.assert_settled()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=st.integers(0, 2**32), people=st.integers(1, 5), rounds=st.integers(1, 4))
 def test_transitions_alternate_however_connections_come_and_go(seed: int, people: int, rounds: int) -> None:
     chance = random.Random(seed)

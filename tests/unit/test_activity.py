@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms.activity import Activity
 from unit.fakes import SOON
 
@@ -103,7 +104,7 @@ async def test_without_a_successful_on_active_there_is_no_on_idle() -> None:
     assert (scene.log, scene.activity.settled) == (["active"], True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 2**32), people=st.integers(1, 6), rounds=st.integers(1, 5))
 def test_transitions_alternate_however_people_come_and_go(seed: int, people: int, rounds: int) -> None:
     chance = random.Random(seed)

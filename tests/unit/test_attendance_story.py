@@ -5,9 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from brokers.scale import examples
 from fastapi_rooms import attendance as module
 from unit.attendance_world import ASK_AGAIN, POLICY, Place, Process, Story
-from unit.fakes import EXAMPLES
 
 MOST = 2
 PROCESSES = 3
@@ -190,4 +190,4 @@ class AttendanceMachine(RuleBasedStateMachine):
 
 
 TestAttendance = AttendanceMachine.TestCase
-TestAttendance.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
+TestAttendance.settings = settings(max_examples=examples(400), stateful_step_count=60, deadline=None)

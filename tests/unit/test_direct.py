@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms.frames import PLAIN
 from fastapi_rooms.gather import Gatherer
 from fastapi_rooms.payload import Payload
@@ -149,7 +150,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps=STEPS)
 def test_whatever_waits_where_the_peer_gets_every_byte_in_order(
     new_loop: NewLoop, steps: list[tuple[str, int]]

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from brokers.scale import examples
 from fastapi_rooms import histories as module
 from fastapi_rooms.history_ports import Resumed
 from fastapi_rooms.position import Position
@@ -290,4 +291,4 @@ def _parsed(text: str) -> tuple[str, int]:
 
 
 TestHistories = HistoriesMachine.TestCase
-TestHistories.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestHistories.settings = settings(max_examples=examples(200), stateful_step_count=40, deadline=None)

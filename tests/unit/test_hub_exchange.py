@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms import Connection, Limits, Room
 from fastapi_rooms.hub import Hub, HubError
 from fastapi_rooms.protocol.client_frames import CLIENT_FRAMES, MOST_ID
 from fastapi_rooms.protocol.reading import BadMessage, Flaw, read
 from hub.talk import Frame, Talk, served, talking
-from unit.fakes import EXAMPLES
 
 ROOMS = ("a", "b", "c", "secret")
 MOST_ROOMS = 2
@@ -143,7 +143,7 @@ async def _hear(talk: Talk, count: int) -> tuple[list[Frame], list[Any]]:
     return answers, said
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(MESSAGES)
 def test_every_frame_is_answered_once_and_in_order_as_the_model_says(messages: list[list[Frame]]) -> None:
     asyncio.run(_compare(messages))
@@ -181,7 +181,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=10))
 def test_whatever_text_comes_the_connection_goes_on_or_ends_with_4501_and_nobody_else_is_harmed(
     texts: list[str],

@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from brokers.scale import examples
 from fastapi_rooms.inbox import Inbox
 from fastapi_rooms.options import Limits
 
@@ -51,7 +52,7 @@ class InboxMachine(RuleBasedStateMachine):
         assert self.inbox.full is (over or (self.bytes is not None and size >= self.bytes))
 
 
-InboxMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+InboxMachine.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 TestInboxAgainstItsModel = InboxMachine.TestCase
 
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from brokers.scale import examples
 from fastapi_rooms.brokers.streams import Entry, Page, Place
 from fastapi_rooms.line import Line, Past, Verdict, latest
 from fastapi_rooms.payload import Payload
@@ -82,7 +83,7 @@ class LineMachine(RuleBasedStateMachine):
 
 
 TestLine = LineMachine.TestCase
-TestLine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestLine.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)
 
 
 @given(st.integers(1, 20), st.integers(0, 20))

@@ -2,6 +2,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from brokers.scale import examples
 from fastapi_rooms.liveness import Liveness, Verdict
 from fastapi_rooms.options import Heartbeat
 
@@ -90,5 +91,5 @@ class LivenessMachine(RuleBasedStateMachine):
         assert (self.life.due(self.now) is None) is (self.idle is None and self.beat is None)
 
 
-LivenessMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+LivenessMachine.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 TestLivenessAgainstItsModel = LivenessMachine.TestCase

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from brokers.scale import examples
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.registry import Registry
 from unit.fakes import unlinked
@@ -113,7 +114,7 @@ class RegistryMachine(RuleBasedStateMachine):
         assert all(one.memberships is None for one in self.all if not self.member[one])
 
 
-RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+RegistryMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestRegistryAgainstItsModel = RegistryMachine.TestCase
 
 

@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from brokers.scale import examples
 from fastapi_rooms import roster as module
 from fastapi_rooms.roster import Metadata, Roster, Stay
-from unit.fakes import EXAMPLES
 from unit.presence_client import Client, Tabs, tabs
 
 PROCESSES = ("p", "q")
@@ -203,4 +203,4 @@ class RosterMachine(RuleBasedStateMachine):
 
 
 TestRoster = RosterMachine.TestCase
-TestRoster.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
+TestRoster.settings = settings(max_examples=examples(400), stateful_step_count=40, deadline=None)

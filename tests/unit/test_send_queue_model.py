@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from brokers.scale import examples
 from fastapi_rooms.options import CONTROL_BYTES, CONTROL_MESSAGES, Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.send_queue import Dropped, Offer, SendQueue
@@ -208,5 +209,5 @@ class SendQueueMachine(RuleBasedStateMachine):
         assert self.offered == counted + self.refused
 
 
-SendQueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+SendQueueMachine.TestCase.settings = settings(max_examples=examples(120), stateful_step_count=40, deadline=None)
 TestSendQueueAgainstItsModel = SendQueueMachine.TestCase

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms.batch import FULL
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.fanout import Delivery, Exclude, fan_out
@@ -282,7 +283,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=st.lists(STEPS, max_size=30))
 def test_whatever_happens_each_gets_all_of_its_messages_in_their_order(
     steps: list[tuple[str, int, set[int]]],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.scale import examples
 from fastapi_rooms.cluster.subscriptions import BATCH, Subscriptions
 from unit.fakes import SOON
 
@@ -207,7 +208,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(STEP, max_size=60))
 def test_whatever_happens_in_between_what_is_needed_is_heard_in_the_end(steps: list[tuple[str, str]]) -> None:
     async def story() -> None:

@@ -1,0 +1,73 @@
+"""Pages of the gallery in a real browser, and what is done and seen on them."""
+
+import re
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, ViewportSize, expect
+
+GRACE = {"ROOMS_GRACE": "1"}
+DESKTOP = ViewportSize(width=1440, height=900)
+
+
+class Pages:
+    """Opens pages of the gallery, and keeps what they complain about."""
+
+    def __init__(self, context: BrowserContext, base: str) -> None:
+        self.complaints: list[str] = []
+        self.context = context
+        self._base = base
+
+    def open(self, path: str) -> Page:
+        page = self.context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self._base + path)
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def open_live(self, path: str) -> Page:
+        page = self.open(path)
+        is_live(page)
+        return page
+
+    def enter(self, room: str, name: str, *, chat: str = "chat") -> Page:
+        return self.come_in(f"/{chat}/{room}", name)
+
+    def come_in(self, path: str, name: str) -> Page:
+        """Open a page that asks for a name at its door."""
+        page = self.open(path)
+        page.get_by_label("Your name").fill(name)
+        page.get_by_label("Your name").press("Enter")
+        is_live(page)
+        return page
+
+
+def is_live(page: Page, *, timeout: float = 10_000) -> None:
+    expect(page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
+
+
+def say(page: Page, text: str) -> None:
+    page.get_by_label("Message", exact=True).fill(text)
+    page.get_by_label("Message", exact=True).press("Enter")
+
+
+def has_heard(page: Page, text: str) -> None:
+    expect(page.locator("#log .text", has_text=text)).to_have_count(1)
+
+
+def people(page: Page, *names: str, timeout: float = 5_000) -> None:
+    expect(page.locator("#people li")).to_contain_text(list(names), timeout=timeout)
+    expect(page.locator("#people li")).to_have_count(len(names), timeout=timeout)
+
+
+def notice(page: Page, text: str) -> None:
+    found = page.locator("#log .notice", has_text=text)
+    expect(found).to_have_count(1)
+    expect(found.locator("time")).to_have_text(re.compile(r"\d\d:\d\d"))
+
+
+def log(page: Page, *texts: str) -> None:
+    """All that was said, in order."""
+    expect(page.locator("#log .text")).to_have_text(list(texts))
