@@ -1,5 +1,6 @@
 """Chat: rooms by URL, a sign-in that issues a JWT, who is here and who is typing, and nothing missed.
 
+chat_hub.py does the same on a hub, so that both ways can be compared.
 Run it from the checkout with `uvicorn examples.chat:app`, then open http://127.0.0.1:8000 in two windows.
 
 A name is all it takes to sign in, so anybody can be anybody: your application checks a password in `sign_in`.
@@ -125,6 +126,11 @@ async def sign_in(user: SignIn) -> dict[str, str]:
 @app.get("/", include_in_schema=False)
 async def entrance() -> RedirectResponse:
     return RedirectResponse("lobby")
+
+
+@app.get("/chat.js", include_in_schema=False)
+async def script() -> FileResponse:
+    return FileResponse(PAGES / "chat.js")
 
 
 @app.get("/{room}", include_in_schema=False)

@@ -4,7 +4,8 @@ Run it from the checkout with `uvicorn examples.dashboard:app`, then open http:/
 
 The producer starts with the first viewer and stops after the last. The last minute of figures is the room's
 history, so whoever comes gets it at once. Of the processes that share a ROOMS_BROKER (such as
-redis://127.0.0.1:6379), the one with the first viewer tells all viewers.
+redis://127.0.0.1:6379), the one with the first viewer tells all viewers. In the gallery it also watches all
+other examples of its process (`busiest`).
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from pydantic import BaseModel
 
 from fastapi_rooms import BrokerUnavailable, History, Limits, RoomManager
 from fastapi_rooms.brokers.url import broker_from_url
+
+from .busiest import Busiest, BusyRoom, SlowClient
 
 PAGES = Path(__file__).with_name("static")
 BROKER = os.environ.get("ROOMS_BROKER")
@@ -45,6 +48,8 @@ class Figures(BaseModel):
     threads: int
     viewers: int
     lag: float
+    rooms: list[BusyRoom]
+    clients: list[SlowClient]
 
 
 class Machine:
@@ -52,6 +57,7 @@ class Machine:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
+        self.busiest = Busiest()
         self.read_at, self._counted = time.monotonic() - INTERVAL, psutil.net_io_counters()
         self.read(viewers=0, lag=0)  # the first reading of a rate has nothing to compare with
 
@@ -72,6 +78,8 @@ class Machine:
             threads=self._process.num_threads(),
             viewers=viewers,
             lag=lag,
+            rooms=self.busiest.rooms(seconds),
+            clients=self.busiest.clients(),
         )
 
 
@@ -108,6 +116,7 @@ dashboard = Dashboard(
     history=History(messages=MINUTE, seconds=MINUTE, on_join=MINUTE),
     broker=broker_from_url(BROKER, prefix="dashboard") if BROKER else None,
 )
+dashboard.machine.busiest.managers["dashboard"] = dashboard
 app = FastAPI(title="Dashboard", lifespan=dashboard.lifespan)
 app.mount("/static", StaticFiles(directory=PAGES))
 

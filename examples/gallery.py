@@ -10,18 +10,29 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
+from fastapi_rooms import ConnectionManager
 from fastapi_rooms.brokers import Broker
 
-from . import chat, dashboard, draw, echo
+from . import chat, chat_hub, dashboard, draw, echo
 
 HERE = Path(__file__).parent
 logger = logging.getLogger(__name__)
+
+
+MANAGERS: dict[str, ConnectionManager[Any, Any]] = {
+    "echo": echo.echo,
+    "chat": chat.chat,
+    "chat on a hub": chat_hub.hub,
+    "dashboard": dashboard.dashboard,
+    "draw": draw.hub,
+}
+dashboard.dashboard.machine.busiest.managers = MANAGERS
 
 
 @runtime_checkable
@@ -49,17 +60,23 @@ async def prepare(broker: Broker | None) -> None:
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Starlette does not run the lifespans of mounted applications, so this one runs their managers'."""
     await prepare(chat.chat.broker)  # the others' use the same table
-    managers = (echo.echo, chat.chat, dashboard.dashboard, draw.hub)
     async with AsyncExitStack() as stack:
-        for manager in managers:
+        for manager in MANAGERS.values():
             await stack.enter_async_context(manager.lifespan(app))
         yield
 
 
+dashboard.dashboard.machine.busiest.managers |= {
+    "echo": echo.echo,
+    "chat": chat.chat,
+    "chat on a hub": chat_hub.hub,
+    "draw": draw.hub,
+}
 app = FastAPI(title="fastapi-rooms examples", lifespan=lifespan)
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 app.mount("/echo", echo.app)
 app.mount("/chat", chat.app)
+app.mount("/chat-hub", chat_hub.app)
 app.mount("/dashboard", dashboard.app)
 app.mount("/draw", draw.app)
 
@@ -67,7 +84,9 @@ app.mount("/draw", draw.app)
 class Source(StrEnum):
     ECHO = "echo.py"
     CHAT = "chat.py"
+    CHAT_HUB = "chat_hub.py"
     DASHBOARD = "dashboard.py"
+    BUSIEST = "busiest.py"
     DRAW = "draw.py"
     GALLERY = "gallery.py"
 

@@ -11,6 +11,7 @@ let past = [];
 let answers = []; // measured by this page, so null for what was before it came
 let lastAnswer = null;
 let drawing = 0;
+let paused = false; // what comes meanwhile is kept, and drawn when the page catches up
 
 const average = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const percent = (value) => `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} %`;
@@ -29,9 +30,25 @@ function show(number, unit, text) {
   if (unit) $(unit).textContent = name;
 }
 
+/** A table's rows, as text: names of rooms come from anybody. */
+function fill(id, rows, cells) {
+  $(id).tBodies[0].replaceChildren(
+    ...rows.map((row) => {
+      const line = document.createElement("tr");
+      for (const [at, text] of cells(row).entries()) {
+        const cell = document.createElement("td");
+        cell.textContent = text;
+        cell.className = at > 1 ? "number" : "";
+        line.append(cell);
+      }
+      return line;
+    }),
+  );
+}
+
 function draw() {
   const latest = past.at(-1);
-  if (!latest) return;
+  if (!latest || paused) return;
   const cpu = past.map(({ cores }) => average(cores));
   const used = past.map(({ memory }) => memory);
   show("cpu", null, percent(cpu.at(-1)));
@@ -63,6 +80,11 @@ function draw() {
   $("threads").textContent = latest.threads;
   $("viewer-count").textContent = latest.viewers;
   $("viewers").textContent = latest.viewers === 1 ? "One viewer is" : `${latest.viewers} viewers are`;
+  fill("rooms", latest.rooms ?? [], ({ room, example, members, rate: each }) => [room, example, members, `${each.toFixed(1)}/s`]);
+  fill("clients", latest.clients ?? [], ({ client, example, queued, queued_bytes: bytes, age, dropped }) => [
+    client, example, `${queued}, ${size(bytes)}`, `${age.toFixed(1)} s`, dropped,
+  ]);
+  $("no-clients").hidden = latest.clients?.length > 0;
   $("clock").textContent = new Date(latest.at * 1000).toLocaleTimeString();
 }
 
@@ -93,6 +115,14 @@ function add(figures) {
 live.addEventListener("message", ({ detail }) => {
   const message = JSON.parse(detail);
   receive[message.type]?.(message);
+});
+
+$("pause").addEventListener("click", () => {
+  paused = !paused;
+  $("pause").textContent = paused ? "Catch up" : "Pause";
+  $("pause").setAttribute("aria-pressed", paused);
+  $("content").toggleAttribute("data-paused", paused);
+  draw();
 });
 
 live.addEventListener("state", ({ detail }) => {

@@ -1,5 +1,6 @@
 import "./charts.js";
 import { Live } from "./live.js";
+import { roundTrip } from "./stall.js";
 
 const $ = (id) => document.getElementById(id);
 const live = new Live("ws");
@@ -50,6 +51,7 @@ live.addEventListener("message", ({ detail }) => {
   if (at === undefined) return;
   const time = performance.now() - at;
   times.push(time);
+  roundTrip(time);
   if (times.length > 60) times.shift();
   cameBack++;
   if (item) settle(item, isSame(data, detail) ? "same" : "changed", `${isSame(data, detail) ? "same" : "changed"}, ${milliseconds(time)} ms`);
