@@ -90,9 +90,9 @@ function newsOf(alerts, { count, recovered, reason }) {
 }
 
 function refuse(error) {
-  if (!error) return;
+  if (error?.code !== "refused") return; // the badge tells of the rest
   $("inbox").hidden = true;
-  $("refused").hidden = error.code !== "refused";
+  $("refused").hidden = false;
 }
 
 async function ask(what, data, failure) {
@@ -181,8 +181,12 @@ showAsk();
 makeButtons(post, (problem) => ($("problem").textContent = problem));
 
 $("try").addEventListener("click", async () => {
-  const answer = await post("alerts", { text: "Raised by a visitor" });
-  $("tried").textContent = `POST alerts → ${answer.status} ${(await answer.json()).detail}`;
+  try {
+    const answer = await post("alerts", { text: "Raised by a visitor" });
+    $("tried").textContent = `POST alerts → ${answer.status} ${(await answer.json()).detail}`;
+  } catch {
+    $("tried").textContent = "The server is out of reach.";
+  }
 });
 
 for (const button of document.querySelectorAll("[data-sign-out]"))
