@@ -119,7 +119,7 @@ export class AlertList {
 
   #press(event) {
     const { key, target } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey || target.matches?.("input, pre")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.matches?.("input[type=text]")) return;
     const isHere = this.#hasFocus; // elsewhere arrows scroll
     if (key === "j" || (isHere && key === "ArrowDown")) this.#move(1);
     else if (key === "k" || (isHere && key === "ArrowUp")) this.#move(-1);

@@ -67,7 +67,7 @@ function connect() {
     inbox.acknowledge(said, position);
     renderSoon();
   });
-  room.on("message", (text) => ask("relay", String(text).slice(0, 300), "Not kept")); // from the command line
+  room.on("message", (text) => ask("relay", String(text).slice(0, 300), `Not kept: “${text}”`)); // from the command line
   room.presence.on("change", () => ($("people").textContent = `${room.presence.count} on call`));
 }
 

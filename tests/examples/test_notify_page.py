@@ -192,7 +192,8 @@ def test_of_the_open_ones_the_next_has_the_focus_when_one_is_acknowledged(
         raise_alert(gallery, f"{text} of the open ones")
         ada.sees(f"{text} of the open ones")
     ada.page.get_by_role("radio", name="Open").check()
-    ada.row("First of the open ones").click()
+    ada.page.keyboard.press("j")
+    expect(ada.row("First of the open ones")).to_be_focused()
     for text, following in (("First", "Second"), ("Second", "Third")):
         ada.page.keyboard.press("a")
         expect(ada.row(f"{text} of the open ones")).to_have_count(0)
