@@ -3,8 +3,8 @@
 Run it from the checkout with `uvicorn examples.chat_hub:app`, then open http://127.0.0.1:8000 in two windows.
 
 What chat.py does in `encode`, `on_join`, `on_presence`, `on_message` and `endpoint`, the hub does by itself, and
-its rooms.js in the page: what was missed, who is here, answers and errors. What is left is who may do what, and what
-is said. Sign-in and settings are those of chat.py: ROOMS_SECRET, ROOMS_BROKER, ROOMS_GRACE.
+its rooms.js in the page: what was missed, who is here, answers and errors. What is left is who may do what, and
+what is said. Sign-in and settings are those of chat.py: ROOMS_SECRET, ROOMS_BROKER, ROOMS_GRACE.
 """
 
 import os

@@ -136,7 +136,7 @@ app.mount("/static", StaticFiles(directory=PAGES))
 @app.post("/token")
 async def sign_in(name: Annotated[Name, Body(embed=True)]) -> dict[str, str]:
     """A name is all it takes; your application checks a password here."""
-    return {"token": auth.issue(secrets.token_hex(8), expires_in=3600, claims={"name": name})}
+    return {"token": auth.issue(secrets.token_hex(8), expires_in=12 * 3600, claims={"name": name})}
 
 
 @app.get("/", include_in_schema=False)

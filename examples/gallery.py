@@ -19,9 +19,11 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_rooms import ConnectionManager
 from fastapi_rooms.brokers import Broker
 
-from . import chat, chat_hub, dashboard, draw, echo
+from . import chat, chat_hub, dashboard, draw, echo, notify
+from .overview import overview
 
 HERE = Path(__file__).parent
+DOCS = next(HERE.parent.glob("*docs"))  # of the checkout, or those that the wheel brings
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,9 @@ MANAGERS: dict[str, ConnectionManager[Any, Any]] = {
     "chat on a hub": chat_hub.hub,
     "dashboard": dashboard.dashboard,
     "draw": draw.hub,
+    "notify": notify.hub,
 }
+overview.managers = MANAGERS
 dashboard.dashboard.machine.busiest.managers = MANAGERS
 
 
@@ -79,6 +83,8 @@ app.mount("/chat", chat.app)
 app.mount("/chat-hub", chat_hub.app)
 app.mount("/dashboard", dashboard.app)
 app.mount("/draw", draw.app)
+app.mount("/notify", notify.app)
+app.include_router(overview.router, prefix="/live")
 
 
 class Source(StrEnum):
@@ -88,7 +94,18 @@ class Source(StrEnum):
     DASHBOARD = "dashboard.py"
     BUSIEST = "busiest.py"
     DRAW = "draw.py"
+    NOTIFY = "notify.py"
+    OVERVIEW = "overview.py"
     GALLERY = "gallery.py"
+
+
+class Guide(StrEnum):
+    BACKPRESSURE = "backpressure.md"
+    HISTORY = "history.md"
+    LIFECYCLE = "lifecycle.md"
+    OVERFLOW = "choose-an-overflow-policy.md"
+    AUTHENTICATE = "authenticate.md"
+    HUB = "build-on-a-hub.md"
 
 
 @app.get("/", include_in_schema=False)
@@ -104,3 +121,13 @@ async def source_page(name: Source) -> FileResponse:
 @app.get("/source/{name}/text")
 async def source_text(name: Source) -> PlainTextResponse:
     return PlainTextResponse((HERE / name).read_text(encoding="utf-8"))
+
+
+@app.get("/guide/{name}", include_in_schema=False)
+async def guide_page(name: Guide) -> FileResponse:
+    return FileResponse(HERE / "static" / "source.html")
+
+
+@app.get("/guide/{name}/text")
+async def guide_text(name: Guide) -> PlainTextResponse:
+    return PlainTextResponse(next(DOCS.glob(f"*/{name}")).read_text(encoding="utf-8"))

@@ -22,14 +22,17 @@ function tell(metadata) {
   return badge.state === "live";
 }
 
+/** The door has one already; later each is a new one, as they last an hour. */
+function freshToken() {
+  const given = way.token;
+  way.token = null;
+  return given ?? signIn();
+}
+
 function connect() {
-  const rooms = new Rooms("live", { token: async () => (way.token ??= await signIn()) });
+  const rooms = new Rooms("live", { token: freshToken });
   badge.show(rooms);
-  rooms.on("close", ({ code }) => {
-    if (code !== 4500 && code !== 4001) return; // only a token of before the server's restart, or one that is too old
-    way.token = null;
-    connect();
-  });
+  rooms.on("close", ({ code }) => code === 4500 && connect()); // a token of before the server's restart
   lobby = rooms.join(room, { since: lobby?.position });
   lobby.on("said", ({ text, by, at }) => say({ text, from: by, at }));
   lobby.on("joined", joined);

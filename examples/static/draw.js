@@ -7,10 +7,12 @@ const canvas = location.pathname.split("/").filter(Boolean).at(-1);
 const EVERY = 33; // ms: so often the others get what is new of a stroke, and where the pointer is
 const LONGEST = 1_900; // numbers; a longer stroke goes on as another one
 const IDLE_AFTER = 4_000; // ms, and a pointer goes
+const SIGN_IN_AGAIN_AFTER = 11 * 3600_000; // ms; a token lasts twelve hours
 const STEP = 120; // of the pen, by keyboard
 
 let name = sessionStorage.getItem("name");
 let token = null;
+let signedIn = 0;
 let rooms, kept, moving;
 
 const picture = new Picture($("picture"), $("moving"));
@@ -19,8 +21,15 @@ const mine = []; // numbers of finished strokes that can be taken back, the last
 
 // Connecting
 
+/** The same as long as it may be: what is one's own to take back goes by it. */
+async function currentToken() {
+  if (performance.now() - signedIn > SIGN_IN_AGAIN_AFTER) token = null;
+  if (!token) [token, signedIn] = [await signIn(name), performance.now()];
+  return token;
+}
+
 function connect() {
-  rooms = new Rooms("live", { token: async () => (token ??= await signIn(name)) });
+  rooms = new Rooms("live", { token: currentToken });
   badge.show(rooms);
   rooms.on("close", ({ code }) => {
     if (code !== 4500 && code !== 4001) return; // only a token of before the server's restart, or one that is too old
@@ -224,7 +233,7 @@ $("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   name = $("name").value.trim();
   try {
-    token = await signIn(name);
+    [token, signedIn] = [await signIn(name), performance.now()];
   } catch (error) {
     $("sign-in-problem").textContent = error.message;
     return;

@@ -36,3 +36,12 @@ rooms.join("gallery").on("seen", (seen) => {
 });
 
 rooms.on("state", (state) => document.querySelector(".cards").toggleAttribute("data-stale", state !== "connected"));
+
+// The source of each example, fetched when somebody wants to see it.
+
+for (const details of document.querySelectorAll(".code")) {
+  details.addEventListener("toggle", async () => {
+    const shown = details.querySelector("pre");
+    if (details.open && !shown.textContent) shown.textContent = await (await fetch(shown.dataset.source)).text();
+  });
+}

@@ -159,13 +159,29 @@ def test_the_gallery_leads_to_each_example_and_to_its_source(pages: Pages) -> No
         ("Chat", "Who is at the door?"),
         ("Dashboard", "This machine"),
         ("Draw", "Take a pen"),
+        ("Notify", "Who is on call?"),
     ):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
         page.get_by_role("link", name="fastapi-rooms").click()
-        page.get_by_role("link", name=f"Source of {name.lower()}").click()
+        page.get_by_role("link", name=f"Source of {name.lower()}", exact=True).click()
         expect(page.locator(".line").first).to_contain_text(f'"""{name}:')
         page.get_by_role("link", name="fastapi-rooms").click()
+
+
+def test_the_cards_of_the_gallery_are_alive_and_show_their_code(pages: Pages, room: str) -> None:
+    gallery = pages.open_live("/")
+    card = gallery.locator('[data-example="chat"]')
+    expect(card.locator(".now")).to_have_text(re.compile(r"^0 connected"))
+    ada = pages.enter(room, "Ada")
+    expect(card.locator(".now")).to_have_text(re.compile(r"^1 connected · [\d.]+/s$"))
+    expect(card.locator(".line").first).to_have_attribute("d", re.compile("^M"))
+    expect(gallery.locator("#broker")).to_have_text("One process, no broker")
+    card.get_by_text("Read the code").click()
+    expect(card.locator("pre")).to_contain_text("class Chat(RoomManager")
+    card.get_by_role("link", name="on a hub", exact=True).click()
+    is_live(gallery)
+    ada.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -177,10 +193,18 @@ def test_pages_fit_their_window_and_are_legible(
     pages = Pages(context, gallery.url)
     ada = pages.enter(room, "Ada")
     say(ada, "A word of a length that nobody would want to wrap: " + "long" * 60)
+    alerts = pages.come_in("/notify/", "Ada")
+    for kind in ("Info", "Warning", "Critical"):
+        alerts.get_by_role("button", name=kind, exact=True).click()
+    alerts.get_by_role("button", name=re.compile("^Acknowledge")).last.click()
+    expect(alerts.locator("#alerts li")).not_to_have_count(0)
     shown = {"chat": ada, "echo": pages.open_live("/echo/"), "dashboard": pages.open_live("/dashboard/")}
     shown |= {
         "gallery": pages.open("/"),
         "source": pages.open("/source/chat.py"),
+        "who is on call": pages.open("/notify/"),
+        "alerts": alerts,
+        "guide": pages.open("/guide/history.md"),
         "door": pages.open("/chat/lobby"),
         "pen": pages.open("/draw/sketchbook"),
         "chat on a hub": pages.enter(room, "Ada", chat="chat-hub"),
