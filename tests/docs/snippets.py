@@ -19,7 +19,9 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-OTHER_LANGUAGES: Final = frozenset({"html", "javascript", "json", "nginx", "sh", "sql", "text", "toml", "yaml"})
+OTHER_LANGUAGES: Final = frozenset(
+    {"css", "dockerfile", "html", "ini", "javascript", "json", "nginx", "sh", "sql", "text", "toml", "yaml"}
+)
 
 _FENCE: Final = re.compile(r"^ *(?P<ticks>`{3,}|~{3,}) *(?P<language>[^\s`{]*)[^`]*$")
 _MARKER: Final = re.compile(r"<!-- snippet: (?P<kind>[a-z-]+)(?:, (?P<reason>[^>]+))? -->")
