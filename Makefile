@@ -37,11 +37,11 @@ run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:800
 test: $(VENV)/.test-installed ## All tests, on real servers and in a real browser where there is one
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-js-tools: $(VENV)/js/.installed ## TypeScript's compiler, for the test of the JavaScript client's types; needs npm
+js-tools: $(VENV)/js/.installed ## TypeScript's compiler and axe-core, for tests of types and of accessibility; needs npm
 
 $(VENV)/js/.installed:
 	@mkdir -p $(@D)
-	npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error typescript@5
+	npm install --prefix $(@D) --no-save --no-audit --no-fund --loglevel=error typescript@5 axe-core@4
 	@touch $@
 
 soak: $(VENV)/.test-installed ## The tests with the deadlines that users have, ten times as long, longer stories, proofs in full

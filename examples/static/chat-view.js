@@ -66,7 +66,7 @@ function append(item) {
 }
 
 export function notice(text, at = Date.now() / 1000) {
-  const item = element("li", "notice");
+  const item = element("p", "notice");
   item.append(element("span", "", text), time(at));
   append(item);
   grouped = false;
@@ -75,7 +75,7 @@ export function notice(text, at = Date.now() / 1000) {
 export function say({ from, text, at }) {
   stopsTyping(from);
   const first = !grouped || last.from !== from || at - last.at > 300;
-  const item = element("li", `said${from === name ? " mine" : ""}${first ? " first" : ""}`);
+  const item = element("article", `said${from === name ? " mine" : ""}${first ? " first" : ""}`);
   const who = element("div", first ? "who" : "unseen");
   who.append(element("span", "", from), time(at));
   item.append(who, element("p", "text", text));

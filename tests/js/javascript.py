@@ -1,4 +1,4 @@
-"""Node and the TypeScript compiler, where they are; in CI they must be."""
+"""Node, the TypeScript compiler and axe-core, where they are; in CI they must be."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 CLIENT = CHECKOUT / "js"
+AXE = CHECKOUT / ".venv" / "js" / "node_modules" / "axe-core" / "axe.min.js"
 TSC = CHECKOUT / ".venv" / "js" / "node_modules" / ".bin" / "tsc"
 OLDEST = 20
 WITHIN = 60.0
@@ -39,6 +40,13 @@ def tsc() -> str:
     if not TSC.exists():
         _missing(f"no TypeScript compiler here; npm puts it under {TSC.parents[2].relative_to(CHECKOUT)}")
     return str(TSC)
+
+
+def axe() -> str:
+    """The source of axe-core, which looks for what keeps people out of a page."""
+    if not AXE.exists():
+        _missing(f"no axe-core here; npm puts it under {AXE.parents[2].relative_to(CHECKOUT)}")
+    return AXE.read_text(encoding="utf-8")
 
 
 def run(*command: str, cwd: Path = CHECKOUT) -> str:
