@@ -53,11 +53,12 @@ coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 	$(BIN)/python -m coverage report --fail-under=95
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100
 
-# What tries the library as a whole, with many processes or for a while, needs trying on one set of versions only.
-WHOLES := examples docs conformance/test_churn.py conformance/test_alive.py brokers/test_worker_processes.py \
-  brokers/test_history_processes.py brokers/test_history_stalled.py brokers/test_presence_processes.py \
-  brokers/test_four_workers.py brokers/test_story_of_rooms.py js proofs hub/test_hostile.py \
-  client/test_restarts.py conformance/test_joined.py
+# What tries the library as a whole, with many processes or for a while, or code that is ours alone, needs trying on one
+# set of versions only.
+WHOLES := examples docs js proofs rfc differential hub/test_hostile.py client/test_restarts.py client/test_tail.py \
+  $(addprefix conformance/test_,churn.py alive.py joined.py bursts.py stalled_clients.py) \
+  $(addprefix brokers/test_,worker_processes.py history_processes.py history_stalled.py history_outages.py presence_processes.py \
+    four_workers.py story_of_rooms.py races.py outages.py redis_cluster.py redis_servers.py presence.py)
 
 .venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
@@ -66,7 +67,7 @@ WHOLES := examples docs conformance/test_churn.py conformance/test_alive.py brok
 	@touch $@
 
 test-lowest: .venv-lowest/.installed ## The tests on the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(WHOLES:%=--ignore tests/%) $(PYTEST_ARGS)
+	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(WHOLES:%=--ignore tests/%) -m "not hypothesis" $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs
 	$(BIN)/ruff check .

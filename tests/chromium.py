@@ -1,13 +1,20 @@
-"""A real browser, where there is one; in CI there must be."""
+"""A real browser, where there is one; in CI there must be.
+
+Debian has the same Chromium twice: as a browser, whose `--headless` opens windows that nobody sees, and as
+`chromium-headless-shell`, the same engine without windows, which computes a third for each page. Tests take the shell
+where it is, and README's page is tried in the browser besides.
+"""
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+WHOLE = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium-headless-shell") or WHOLE
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -18,13 +25,19 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None and "CI" in os.environ:
+@contextmanager
+def launched(path: str | None) -> Iterator[Browser]:
+    if path is None and "CI" in os.environ:
         pytest.fail("CI is set, and there is no Chromium")
-    if CHROMIUM is None:
+    if path is None:
         pytest.skip("no Chromium here; ROOMS_CHROMIUM may name one")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched(CHROMIUM) as browser:
+        yield browser

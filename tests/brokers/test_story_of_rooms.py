@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from .cast import Client, Phase
 from .engines import Engine
 from .model import EVERYONE, room_channel, user_channel
-from .scale import LONGER
+from .scale import LONGER, SOAK
 from .story import ROOMS, USERS, Story
 
 LONGEST_ACT = 30.0 * LONGER
@@ -41,7 +41,7 @@ HAS_CLIENTS = precondition(lambda self: bool(self.story.clients))
 
 def stories(count: int, *, steps: int) -> settings:
     return settings(
-        max_examples=count * LONGER,
+        max_examples=count * (20 if SOAK else 1),
         stateful_step_count=steps,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -172,10 +172,10 @@ def tell(machine: type[RoomsMachine], engine: Engine, told: settings) -> None:
 
 
 def test_clients_get_what_the_model_says_whatever_is_done(engine: Engine) -> None:
-    tell(RoomsMachine, engine, stories(20, steps=30))
+    tell(RoomsMachine, engine, stories(10, steps=30))
 
 
 # asyncpg logs an exception that nobody retrieved where an attempt to connect is given up as the server dies.
 @pytest.mark.logged_errors("asyncio")
 def test_clients_get_what_the_model_says_when_the_engine_is_killed_too(own_engine: Engine) -> None:
-    tell(OutagesMachine, own_engine, stories(8, steps=25))
+    tell(OutagesMachine, own_engine, stories(4, steps=25))

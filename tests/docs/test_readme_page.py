@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from chromium import WHOLE, launched
+
 from .test_readme import RUNNING, STOP_WITHIN, block_with
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser that people have, windows and all."""
+    with launched(WHOLE) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hub.talk import Frame
 pytestmark = pytest.mark.no_cover
 
 MIB = 1024 * 1024
-ROUNDS = 60 if SOAK else 4
+ROUNDS = 60 if SOAK else 2
 """Messages of 64 frames that each of those who flood sends."""
 
 APP = "hub.hostile_app:app"
