@@ -28,6 +28,7 @@ from fastapi_rooms.errors import (
 from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hub import Event, Hub, HubError, HubRoom
+from fastapi_rooms.listening import Heard, Listener
 from fastapi_rooms.manager import ConnectionManager
 from fastapi_rooms.memberships import Joined
 from fastapi_rooms.options import (
@@ -69,6 +70,7 @@ __all__ = [
     "Dropped",
     "Drops",
     "Event",
+    "Heard",
     "Heartbeat",
     "History",
     "HookTimeout",
@@ -79,6 +81,7 @@ __all__ = [
     "JoinRefused",
     "Joined",
     "Limits",
+    "Listener",
     "ManagerStatistics",
     "Member",
     "Members",

@@ -190,12 +190,12 @@ class Clustered:
 
     async def hold(self, *, user_id: str | None = None, room: str | None = None) -> None:
         """See `Reach`."""
-        registry, channels = self._host.registry, self.cluster.channels
+        channels = self.cluster.channels
         held: dict[str, Callable[[], int]] = {}
         if user_id is not None:
-            held[channels.user(user_id)] = partial(registry.count_of_user, user_id)
+            held[channels.user(user_id)] = partial(self._host.registry.count_of_user, user_id)
         if room is not None:
-            held[channels.room(room)] = partial(registry.count_in_room, room)
+            held[channels.room(room)] = partial(self._host.count_hearing, room)
         self._occupied.update(held)
         await self.cluster.subscriptions.hold(*held)
 
@@ -224,8 +224,7 @@ class Clustered:
 
     def enter(self, connection: Connection[Any], room: str) -> None:
         """See `Reach`."""
-        history = self.history_of(room)
-        if history is not None:
+        if (history := self.history_of(room)) is not None:
             self._remembered[self.cluster.channels.room(room)] = room
             self._histories.enter(connection, room, history)
 
@@ -258,7 +257,7 @@ class Clustered:
 
     def release_room(self, room: str) -> None:
         """See `Reach`."""
-        if self._cluster is not None and not self._host.registry.count_in_room(room):
+        if self._cluster is not None and not self._host.count_hearing(room):
             self._cluster.subscriptions.release(self._cluster.channels.room(room))
 
     def occupied(self, channel: str) -> bool:
@@ -377,10 +376,11 @@ class Clustered:
             connections = registry.of_user(header.user or "")
             code = CloseCode.FORBIDDEN if header.code is None else header.code
         else:
-            connections = registry.in_room(header.room or "")
+            connections = registry.in_room(room := header.room or "")
+            self._host.listeners.close_room(room)
             if header.code is None:
                 for connection in connections:
-                    self._memberships.start_leaving(connection, header.room or "")
+                    self._memberships.start_leaving(connection, room)
                 return len(connections)
             code = header.code
         for connection in connections:

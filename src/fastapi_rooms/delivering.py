@@ -77,7 +77,7 @@ async def deliver_to(
         host: See there, as for all others.
         hooks: The manager, for its `room_policy`.
         payload: See there.
-        room: Whose members get it.
+        room: Whose members, and listeners, get it.
         user: Whose connections do; neither: everyone.
         exclude: See there.
         exclude_users: See there.
@@ -88,7 +88,7 @@ async def deliver_to(
     recipients: Iterable[Connection[Any]] = host.registry
     overflow: Overflow | None = None
     if room is not None:
-        recipients = host.registry.in_room(room)
+        recipients = host.hearing(room)
         policy = hooks.room_policy(room)
         overflow = None if policy is None else policy.overflow
     elif user is not None:

@@ -28,6 +28,7 @@ async def sweep(host: ManagerHost[Any]) -> None:
         connection.link.send_away()
     limits, queue = host.limits, host.queue
     await host.wait_empty(_sum(limits.handler_grace, queue.close_timeout, limits.hook_timeout))
+    host.listeners.send_away()
     await host.tasks.join(limits.hook_timeout)
 
 

@@ -25,7 +25,7 @@ class Delivery:
     The three numbers are `None` where a broker delivers the message: that is later, here too.
 
     Attributes:
-        queued: Connections whose send queue, or whose server, took it.
+        queued: Connections whose send queue, or whose server, took it; listeners here included.
         dropped: Connections whose overflow policy dropped it, or whose server refused it: the client just left.
         closed: Slow consumers that it closed.
         scope: "cluster": a broker has taken it for every process. "local": it was delivered in this process alone,

@@ -58,8 +58,8 @@ class HistoryHost:
         return self._host.registry.get(connection_id)
 
     def continuity_lost(self, room: str, *, told: Collection[Connection[Any]]) -> None:
-        """See there: members are closed with 4010, and come back with their positions."""
-        for connection in self._host.registry.in_room(room):
+        """See there: members and listeners are closed with 4010, and come back with their positions."""
+        for connection in self._host.hearing(room):
             if connection not in told:
                 self.position_lost(connection)
         self._lost(room)

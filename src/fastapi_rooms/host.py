@@ -13,6 +13,7 @@ from fastapi_rooms.errors import Disconnect, DisconnectReason, InvalidMessage, W
 from fastapi_rooms.gather import Gatherer
 from fastapi_rooms.hooks import HookRunner, Hooks, UserT
 from fastapi_rooms.link import Link
+from fastapi_rooms.listeners import Listeners
 from fastapi_rooms.options import Heartbeat, Limits, Overflow, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Greeter, Transport
@@ -83,6 +84,7 @@ class ManagerHost(Generic[UserT]):
         self.heartbeat = heartbeat
         self._beat = None if heartbeat is None or heartbeat.message is None else Payload.of(heartbeat.message)
         self.registry: Registry[UserT] = Registry()
+        self.listeners = Listeners()
         self.sessions: dict[Connection[UserT], Session[UserT]] = {}
         self.tasks = TaskOwner()
         self.runner = HookRunner(limits, hooks.on_error)
@@ -161,6 +163,15 @@ class ManagerHost(Generic[UserT]):
         self.sessions[connection] = session
         self._empty.clear()
         return connection
+
+    def hearing(self, room: str) -> tuple[Connection[Any], ...]:
+        """A snapshot of a room's members, and of who listens in it."""
+        members = self.registry.in_room(room)
+        return (*members, *self.listeners.in_room(room)) if self.listeners else members
+
+    def count_hearing(self, room: str) -> int:
+        """How many there are of both."""
+        return self.registry.count_in_room(room) + self.listeners.count_in_room(room)
 
     def over_user_limit(self, user_id: str, *, more: int = 0) -> bool:
         """Whether the user has too many connections, with `more` to come."""
@@ -285,6 +296,7 @@ class ManagerHost(Generic[UserT]):
         for session in tuple(self.sessions.values()):
             self.registry.remove(session.connection)
         self.sessions.clear()
+        self.listeners.abandon()
         self.tasks.abandon()
 
 

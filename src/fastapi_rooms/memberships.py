@@ -233,6 +233,7 @@ class Memberships:
     async def close(self, room: str, *, code: int | None, reason: str) -> int:
         """See `RoomManager.close_room`; here."""
         members = self._host.registry.in_room(room)
+        self._host.listeners.close_room(room)
         if code is None:
             await asyncio.gather(*(self.leave(connection, room) for connection in members))
         else:

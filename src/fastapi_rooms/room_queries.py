@@ -1,5 +1,6 @@
-"""What a room manager can be asked: who is where, what was said, how the broker is."""
+"""What a room manager can be asked: who is where, what was said and what is, how the broker is."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Generic
 
 from fastapi_rooms.across import Across
@@ -8,6 +9,9 @@ from fastapi_rooms.connection import Connection
 from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hooks import UserT
 from fastapi_rooms.host import ManagerHost
+from fastapi_rooms.listening import Heard, Listener, listening
+from fastapi_rooms.memberships import Memberships
+from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 from fastapi_rooms.presence import PresenceView
 from fastapi_rooms.room import Count, Member, Members
@@ -18,6 +22,7 @@ class RoomQueries(Generic[UserT]):
 
     _host: ManagerHost[UserT]
     _across: Across
+    _memberships: Memberships
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -59,6 +64,36 @@ class RoomQueries(Generic[UserT]):
     async def past(self, room: str, *, last: int) -> list[Remembered]:
         """The last messages of a room with a history, oldest first; see `position`."""
         return await self._across.past(room, last=last)
+
+    def listen(self, room: str, *, since: str | Position | None = None) -> AbstractAsyncContextManager[Listener]:
+        """Hear what is said in a room, here on the server: by members, `broadcast`, publishers, in any process.
+
+            async with manager.listen("inputs") as messages:
+                async for message in messages:
+                    ...
+
+        From when it is entered, a listener gets what members get, in their order. It has a bounded queue like
+        theirs, under the policy of the room or the manager: what that drops is counted, and where it says
+        `Overflow.CLOSE` the listener ends with an error. There is no time limit for a message, since no client can
+        be gone. It is no member: no hook, limit, count, list or presence knows of it, and it keeps no room active.
+        What is sent to users or to everyone is not said in the room.
+
+        It ends with its `async with`, with `close_room`, and with `lifespan`; see `Listener`.
+
+        Args:
+            room: Which. It need not have a member, ever.
+            since: In a room with a history: as for `join`.
+
+        Raises:
+            ConfigurationError: There is a broker, and `lifespan` does not run.
+            WrongEventLoop: There are connections on another event loop.
+        """
+        self._across.check_started()
+        return listening(self._host, self._memberships.reach, room, since=since, heard=self._heard)
+
+    def _heard(self, payload: Payload) -> Heard:
+        """How a listener gets what members get."""
+        return Heard(data=payload.data)
 
     async def who(self, room: str) -> PresenceView:
         """Who is present in a room, everywhere.

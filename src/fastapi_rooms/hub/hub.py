@@ -21,10 +21,11 @@ from fastapi_rooms.hub.exchange import Exchange
 from fastapi_rooms.hub.greeting import Greeting, check_heartbeat
 from fastapi_rooms.hub.room import HubRoom
 from fastapi_rooms.hub.router import make_router
-from fastapi_rooms.hub.saying import said
+from fastapi_rooms.hub.saying import heard, said
 from fastapi_rooms.hub.telling import diff_frame, send_away, snapshot_frame
 from fastapi_rooms.hub.uplinks import Uplinks
 from fastapi_rooms.identity import user_id_of
+from fastapi_rooms.listening import Heard
 from fastapi_rooms.manager import UNSET, Unset
 from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, Presence, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
@@ -355,6 +356,9 @@ class Hub(RoomManager[UserT, Any]):
         return await super()._deliver_here(
             framed, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key, missed=missed
         )
+
+    def _heard(self, payload: Payload) -> Heard:
+        return heard(payload)
 
     def _said(self, message: object, name: str | None, room: str | None) -> Payload:
         return said(message, name, room, most=self.queue.bytes, alone=self.broker is None)

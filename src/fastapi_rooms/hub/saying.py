@@ -1,6 +1,9 @@
-"""What a hub says, as it is queued or published; and that it fits."""
+"""What a hub says, as it is queued or published, and that it fits; and what its listeners hear of it."""
+
+from pydantic_core import from_json
 
 from fastapi_rooms.errors import MessageTooLarge
+from fastapi_rooms.listening import Heard
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_for
 
@@ -24,6 +27,12 @@ def said(message: object, name: str | None, room: str | None, *, most: int | Non
         if most is None or frame.size <= most - _beside(room):
             return frame
     return fitting_event(message, name, room, most=most)
+
+
+def heard(payload: Payload) -> Heard:
+    """What a listener gets of a `message` frame."""
+    frame = from_json(payload.data)
+    return Heard(data=frame["data"], event=frame["event"], position=frame.get("position"))
 
 
 def fitting_event(message: object, name: str | None, room: str | None, *, most: int | None) -> Event:
