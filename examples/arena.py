@@ -16,7 +16,7 @@ GREAT = 5
 """What one in twelve sparks is worth."""
 ROUND, LAST_CALL, PODIUM, AWAY = 120.0, 30.0, 12.0, 30.0
 """Seconds: a round, its end with twice as many sparks, the pause, and how long who has gone keeps the place."""
-LONGEST_STEP, SMALLEST_STEP = 0.1, 0.02
+LONGEST_STEP, SMALLEST_STEP = 0.1, 0.05
 
 
 class Arena:
@@ -87,8 +87,9 @@ class Arena:
                         self._scatter(other.at, lost)
         for beetle in self.beetles.values():
             if self.playing and gathers(beetle):
-                beetle.score += sum(spark.worth for spark in self.sparks if abs(spark.at - beetle.at) < REACH)
-                self.sparks = [spark for spark in self.sparks if abs(spark.at - beetle.at) >= REACH]
+                for spark in [one for one in self.sparks if abs(one.at - beetle.at) < REACH]:
+                    beetle.score += spark.worth
+                    self.sparks.remove(spark)
 
     def _kindle(self) -> None:
         """Sparks come one by one, more for more players, and twice as fast towards the end."""

@@ -31,6 +31,7 @@ from .referee import Referee
 PAGES = Path(__file__).with_name("static")
 SECRET = os.environ.get("ROOMS_SECRET") or secrets.token_urlsafe(32)
 BROKER = os.environ.get("ROOMS_BROKER")
+NEWEST_WINS, ALL_COUNT = RoomPolicy(overflow=Overflow.CONFLATE), RoomPolicy(overflow=Overflow.DROP_OLDEST)
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=24)]
 ArenaName = Annotated[str, PathParameter(pattern="^[a-z0-9-]{1,32}$")]
@@ -56,7 +57,7 @@ class Game(Hub[Identity]):
         return room == "lobby" or (room.startswith("arena-") and len(room) <= 40)
 
     def room_policy(self, room: str) -> RoomPolicy | None:
-        return RoomPolicy(overflow=Overflow.DROP_OLDEST if room.startswith("inputs-") else Overflow.CONFLATE)
+        return ALL_COUNT if room.startswith("inputs-") else NEWEST_WINS
 
     async def on_room_active(self, room: str) -> None:
         if room.startswith("arena-"):

@@ -138,7 +138,7 @@ class Referee:
             stepped = now
 
     def _now(self, arena: Arena) -> dict[str, Any]:
-        return {**state(arena), "by": self._me, "began": self._began}
+        return {**state(arena), "at": time.time(), "by": self._me, "began": self._began}
 
     async def _tell_players(self, arena: Arena) -> None:
         """To those in the arena who is who; to those in the lobby that there is something to see."""

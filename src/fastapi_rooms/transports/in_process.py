@@ -12,14 +12,14 @@ class InProcessTransport:
     """A `Transport` whose peer is a task that awaits `take`. It lives on one event loop.
 
     A write is outstanding until its message was taken, so that what comes meanwhile waits in the send queue, under
-    its bounds.
+    its bounds; but for the one that somebody waits for.
 
     Attributes:
         catching_up: While set, messages are kept here instead: as many as the caller writes, and not more than a
             history has. `take` gives them first.
     """
 
-    __slots__ = ("_ended", "_news", "_ready", "_taken", "catching_up", "direct", "pipe", "turn")
+    __slots__ = ("_awaited", "_ended", "_news", "_ready", "_taken", "catching_up", "direct", "pipe", "turn")
 
     def __init__(self) -> None:
         self.direct = None
@@ -29,6 +29,7 @@ class InProcessTransport:
         self._ready: deque[Payload] = deque()
         self._taken: asyncio.Future[None] | None = None
         self._news = asyncio.Event()
+        self._awaited = False
         self._ended = False
 
     async def take(self) -> Payload | None:
@@ -37,7 +38,11 @@ class InProcessTransport:
             if self._ended:
                 return None
             self._news.clear()
-            await self._news.wait()
+            self._awaited = True
+            try:
+                await self._news.wait()
+            finally:
+                self._awaited = False
         payload = self._ready.popleft()
         if not self._ready:
             self._release()
@@ -49,7 +54,8 @@ class InProcessTransport:
             return None
         self._ready.append(payload)
         self._news.set()
-        if self.catching_up:
+        if self.catching_up or self._awaited:
+            self._awaited = False
             return None
         self._taken = asyncio.get_running_loop().create_future()
         return self._taken
