@@ -260,8 +260,10 @@ export class Field {
     pen.strokeStyle = this.#ink.halo;
     pen.fillStyle = place === this.me ? this.#ink.ink : this.#ink.soft;
     const name = this.names.get(place)?.name ?? "";
-    pen.strokeText(name, 0, RADIUS + 380);
-    pen.fillText(name, 0, RADIUS + 380);
+    const half = pen.measureText(name).width / 2;
+    const aside = clamp(x, half, WIDTH - half) - x; // a name near a wall stays in the field
+    pen.strokeText(name, aside, RADIUS + 380);
+    pen.fillText(name, aside, RADIUS + 380);
     pen.restore();
   }
 

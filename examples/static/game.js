@@ -65,11 +65,13 @@ function show({ arena, players, watching, left }, list) {
   if (!item) {
     item = document.createElement("li");
     item.dataset.arena = arena;
-    item.innerHTML = '<a><strong></strong><span class="who"></span><span class="small soft"></span></a>';
+    item.innerHTML = '<a><strong></strong><span class="who"></span><span class="seats" aria-hidden="true"></span><span class="small soft"></span></a>';
     item.firstChild.href = arena;
+    for (const colour of COLOURS) item.querySelector(".seats").appendChild(document.createElement("i")).style.setProperty("--beetle", colour);
     list.append(item);
   }
-  const [title, who, small] = item.firstChild.children;
+  const [title, who, seats, small] = item.firstChild.children;
+  [...seats.children].forEach((seat, at) => seat.toggleAttribute("data-taken", at < players.length));
   item.toggleAttribute("data-busy", players.length > 0);
   say(title, arena);
   say(who, players.length ? players.join(", ") : "Nobody plays here yet");
@@ -174,8 +176,9 @@ function listScores() {
 function celebrate(anew) {
   say($("next"), `The next round begins in ${state.left} s`);
   if (!anew) return;
-  const best = ranked().slice(0, 3);
-  say($("winner"), best.length && best[0].score ? `${best[0].name} wins!` : "Nobody wins");
+  const best = ranked().filter(({ score }) => score).slice(0, 3);
+  const draw = best.length > 1 && best[0].score === best[1].score;
+  say($("winner"), draw ? "It is a draw!" : best.length ? `${best[0].name} wins!` : "Nobody has a spark");
   $("steps").replaceChildren(...best.map((one) => {
     const step = document.createElement("li");
     step.innerHTML = "<span></span><div></div>";

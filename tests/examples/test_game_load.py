@@ -108,8 +108,8 @@ async def test_200_players_are_told_often_and_soon_and_the_server_does_not_grow(
         ages = sorted(crowd.ages)
         p50, p99 = (ages[int(len(ages) * share)] for share in (0.5, 0.99))
         print(
-            f"{rates[0]:.1f} to {rates[-1]:.1f} states a second, {PLAYERS} players, age {p50 * 1000:.0f} ms (p50), "
-            f"{p99 * 1000:.0f} ms (p99), {growth / 1e6:.1f} MB more in {lasted:.0f} s"
+            f"{PLAYERS} players, {rates[0]:.1f} to {rates[-1]:.1f} states a second, age {p50 * 1000:.0f} and "
+            f"{p99 * 1000:.0f} ms (p50, p99), {growth / 1e6:.1f} MB more in {lasted:.0f} s"
         )
     assert rates[0] >= RATE
     assert p99 <= P99

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from game_process import GameProcess
@@ -247,6 +247,23 @@ def test_the_lobby_lists_who_plays_where(context: BrowserContext, game: GameProc
     meadow.get_by_role("link").click()
     eve.is_live()
     eve.plays()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (1280, 800), (1920, 1080)])
+def test_all_of_the_arena_is_seen_at_once_in_any_window(
+    browser: Browser, game: GameProcess, width: int, height: int, scheme: Literal["light", "dark"]
+) -> None:
+    viewport = ViewportSize(width=width, height=height)
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    ada = Player(context, game, f"window-{width}-{scheme}", "Ada")
+    ada.plays()
+    assert ada.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    assert ada.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "it scrolls"
+    ada.sees(RED)
+    expect(ada.page.get_by_role("button", name="Just watch")).to_be_in_viewport(ratio=1)
+    assert ada.errors == []
+    context.close()
 
 
 def test_screen_readers_hear_who_leads(context: BrowserContext, game: GameProcess) -> None:
