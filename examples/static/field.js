@@ -11,8 +11,11 @@ const RADIUS = 320;
 const PAST = 100; // ms: so far behind the newest state we draw, so that there is one to go to
 const KEPT = 30; // states
 const SMALLEST = 0.052; // pixels for a unit: on a small window the view follows the own beetle
+const EDGE = 150; // units that are seen past the walls
+const UNDER = 2_000; // under the field, where the button that dashes would hide a beetle
 const MOST_BITS = 160;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const coarse = matchMedia("(pointer: coarse)");
 
 const mix = (a, b, share) => a + (b - a) * share;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -57,9 +60,8 @@ export class Field {
     this.#next();
   }
 
-  /** Where the own beetle is drawn now, as a test sees it; null where there is none. */
-  where(place = this.me) {
-    return this.#states.at(-1)?.beetles.get(place) ?? null;
+  get #mine() {
+    return this.#states.at(-1)?.beetles.get(this.me);
   }
 
   #notice(before, state) {
@@ -156,14 +158,13 @@ export class Field {
 
   #ground(pen, width, height) {
     const whole = Math.min(width / WIDTH, height / HEIGHT) * 0.985;
-    const mine = this.where();
+    const mine = this.#mine;
     const scale = mine ? Math.max(whole, SMALLEST) : whole;
     const seen = { x: width / scale, y: height / scale };
     const drawn = mine && this.#looks.get(this.me)?.trail.at(-1);
     const { x, y } = drawn ?? mine ?? this.#view;
-    const edge = 150;
-    const place = (at, most, part) => (part >= most ? most / 2 : clamp(at, part / 2 - edge, most - part / 2 + edge));
-    this.#view = { x: place(x, WIDTH, seen.x), y: place(y, HEIGHT, seen.y) };
+    const place = (at, most, part, after) => (part >= most ? most / 2 : clamp(at, part / 2 - EDGE, most - part / 2 + after));
+    this.#view = { x: place(x, WIDTH, seen.x, EDGE), y: place(y, HEIGHT, seen.y, coarse.matches ? UNDER : EDGE) };
     this.#shake = Math.max(0, this.#shake - 0.06);
     const jolt = this.#shake * 130;
     const factor = scale * devicePixelRatio;
@@ -226,7 +227,7 @@ export class Field {
   #trail(pen, { place, flags }) {
     const { trail } = this.#looks.get(place);
     if (flags & AWAY) return;
-    pen.lineCap = "round";
+    pen.lineCap = "butt"; // round ends would overlap, and show
     pen.strokeStyle = COLOURS[place];
     for (let n = 1; n < trail.length; n++) {
       const [from, to] = [trail[n - 1], trail[n]];
