@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_rooms import ConnectionManager
 from fastapi_rooms.brokers import Broker
 
-from . import chat, chat_hub, dashboard, draw, echo, notify
+from . import chat, chat_hub, dashboard, draw, echo, game, notify
 from .overview import overview
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ MANAGERS: dict[str, ConnectionManager[Any, Any]] = {
     "dashboard": dashboard.dashboard,
     "draw": draw.hub,
     "notify": notify.hub,
+    "game": game.hub,
 }
 overview.managers = MANAGERS
 dashboard.dashboard.machine.busiest.managers = MANAGERS
@@ -84,6 +85,7 @@ app.mount("/chat-hub", chat_hub.app)
 app.mount("/dashboard", dashboard.app)
 app.mount("/draw", draw.app)
 app.mount("/notify", notify.app)
+app.mount("/game", game.app)
 app.include_router(overview.router, prefix="/live")
 
 
@@ -95,6 +97,11 @@ class Source(StrEnum):
     BUSIEST = "busiest.py"
     DRAW = "draw.py"
     NOTIFY = "notify.py"
+    GAME = "game.py"
+    ARENA = "arena.py"
+    BEETLES = "beetles.py"
+    REFEREE = "referee.py"
+    TOLD = "told.py"
     OVERVIEW = "overview.py"
     GALLERY = "gallery.py"
 

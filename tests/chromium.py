@@ -1,8 +1,8 @@
 """A real browser, where there is one; in CI there must be.
 
 Debian has the same Chromium twice: as a browser, whose `--headless` opens windows that nobody sees, and as
-`chromium-headless-shell`, the same engine without windows, which computes a third for each page. Tests take the shell
-where it is, and README's page is tried in the browser besides.
+`chromium-headless-shell`, the same engine without windows, which computes a third for each page. Tests take the
+shell where it is, and README's page is tried in the browser besides.
 """
 
 import os

@@ -32,10 +32,10 @@ ELSEWHERE = ("conformance", "differential", "examples", "proofs", "rfc")
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One browser at a time: several make each other's pages slow enough to miss their deadlines."""
+    """A module's pages share one browser, and so one worker."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("chromium"))
+            item.add_marker(pytest.mark.xdist_group(f"chromium {item.path.stem}"))
         if item.path.parent.name in ELSEWHERE:
             item.add_marker(pytest.mark.no_cover)
 

@@ -127,12 +127,13 @@ async def test_a_reload_replaces_the_workers_and_nobody_misses_a_message(server:
         _, how = command_in("ExecReload").rsplit("kill -", 1)
         server.send_signal(signal.Signals[f"SIG{how.split()[0]}"])
         said: list[str] = []
-        while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in old):
-            text = f"number {len(said)}"
-            with suppress(ConnectionLost):  # in that moment: it may have been said, and she is told so
-                await ada.send("say", {"text": text}, timeout=WITHIN)
-                said.append(text)
-            await asyncio.sleep(0.1)  # as fast as she types
+        async with asyncio.timeout(WITHIN):
+            while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in old):
+                text = f"number {len(said)}"
+                with suppress(ConnectionLost):  # in that moment: it may have been said, and she is told so
+                    await ada.send("say", {"text": text}, timeout=WITHIN)
+                    said.append(text)
+                await asyncio.sleep(0.1)  # as fast as she types
         await ada.send("say", {"text": "after"}, timeout=WITHIN)
         for texts in await asyncio.gather(*heard):
             assert [text for text in texts if text in said] == said

@@ -67,6 +67,8 @@ class Server:
         self._command = shlex.split(command_with(page_of(number), "uvicorn main:app"))
         self._command = [app if word == "main:app" else word for word in self._command]
         self._environment = {"JWT_SECRET": SECRET, **(environment or {})}
+        if self._workers_named:  # on a machine that is busy, a new worker takes longer than uvicorn's five seconds
+            self._command += ["--timeout-worker-healthcheck", "60"]
         self._workers = int(self._command[self._command.index("--workers") + 1]) if self._workers_named else 1
         self._process: Forked | None = None
         self._reader: threading.Thread | None = None

@@ -1,8 +1,12 @@
 """Pages of the gallery in a real browser, and what is done and seen on them."""
 
+import itertools
 import re
+from collections.abc import Iterator
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, ViewportSize, expect
+import pytest
+from gallery_process import GalleryProcess
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, expect
 
 GRACE = {"ROOMS_GRACE": "1"}
 DESKTOP = ViewportSize(width=1440, height=900)
@@ -42,6 +46,31 @@ class Pages:
         page.get_by_label("Your name").press("Enter")
         is_live(page)
         return page
+
+
+ROOMS = (f"room-{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GalleryProcess]:
+    with GalleryProcess(tmp_path_factory.mktemp("elsewhere"), environment=GRACE) as process:
+        yield process
+    assert "Traceback" not in process.log, process.log
+
+
+@pytest.fixture
+def room() -> str:
+    """Another one for each test, since rooms remember."""
+    return next(ROOMS)
+
+
+@pytest.fixture
+def pages(browser: Browser, gallery: GalleryProcess) -> Iterator[Pages]:
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    opened = Pages(context, gallery.url)
+    yield opened
+    context.close()
+    assert opened.complaints == []
 
 
 def is_live(page: Page, *, timeout: float = 10_000) -> None:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from gallery_pages import GRACE, Pages, has_heard, is_live, log, notice, people, say
+from gallery_pages import GRACE, Pages, gallery, has_heard, is_live, log, notice, pages, people, room, say
 from gallery_process import GalleryProcess
 from guest import Guest
 from playwright.sync_api import Browser, expect

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_pages import DESKTOP
+from gallery_pages import DESKTOP, gallery
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from gallery_pages import DESKTOP, Pages, has_heard, is_live, log, notice, people, say
+from gallery_pages import DESKTOP, Pages, gallery, has_heard, is_live, log, notice, pages, people, room, say
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -162,6 +162,7 @@ def test_the_gallery_leads_to_each_example_and_to_its_source(pages: Pages) -> No
         ("Dashboard", "This machine"),
         ("Draw", "Take a pen"),
         ("Notify", "Who is on call?"),
+        ("Game", "Be a beetle"),
     ):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
@@ -210,6 +211,9 @@ def test_pages_fit_their_window_and_are_legible(
         "door": pages.open("/chat/lobby"),
         "pen": pages.open("/draw/sketchbook"),
         "chat on a hub": pages.enter(room, "Ada", chat="chat-hub"),
+        "beetle": pages.open("/game/meadow"),
+        "arenas": pages.come_in("/game/", "Ada"),
+        "game": pages.come_in("/game/meadow", "Ada"),
         "draw": pages.come_in("/draw/sketchbook", "Ada"),
     }
     if (viewport == PHONE) == (scheme == "dark"):
