@@ -9,7 +9,7 @@ from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, expect
 
 GRACE = {"ROOMS_GRACE": "1"}
-DESKTOP = ViewportSize(width=1440, height=900)
+DESKTOP = ViewportSize(width=1280, height=800)
 
 
 class Pages:

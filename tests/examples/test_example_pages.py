@@ -1,6 +1,8 @@
 """The other examples in a real browser: a restart of the server, a phone, dark and light."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -194,36 +196,65 @@ def test_pages_fit_their_window_and_are_legible(
 ) -> None:
     context = browser.new_context(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light")
     pages = Pages(context, gallery.url)
-    ada = pages.enter(room, "Ada")
-    say(ada, "A word of a length that nobody would want to wrap: " + "long" * 60)
-    alerts = pages.come_in("/notify/", "Ada")
-    for kind in ("Info", "Warning", "Critical"):
-        alerts.get_by_role("button", name=kind, exact=True).click()
-    alerts.get_by_role("button", name=re.compile("^Acknowledge")).last.click()
-    expect(alerts.locator("#alerts li")).not_to_have_count(0)
-    shown = {"chat": ada, "echo": pages.open_live("/echo/"), "dashboard": pages.open_live("/dashboard/")}
-    shown |= {
-        "gallery": pages.open("/"),
-        "source": pages.open("/source/chat.py"),
-        "who is on call": pages.open("/notify/"),
-        "alerts": alerts,
-        "guide": pages.open("/guide/history.md"),
-        "door": pages.open("/chat/lobby"),
-        "pen": pages.open("/draw/sketchbook"),
-        "chat on a hub": pages.enter(room, "Ada", chat="chat-hub"),
-        "beetle": pages.open("/game/meadow"),
-        "arenas": pages.come_in("/game/", "Ada"),
-        "game": pages.come_in("/game/meadow", "Ada"),
-        "draw": pages.come_in("/draw/sketchbook", "Ada"),
-    }
-    if (viewport == PHONE) == (scheme == "dark"):
-        assert {name: violations(page) for name, page in shown.items()} == {name: [] for name in shown}
-    for name, page in shown.items():
+    kept = Path(os.environ.get("ROOMS_SCREENSHOTS", tmp_path))
+    for name, opened in views(pages, room).items():
+        page = opened()
+        if (viewport == PHONE) == (scheme == "dark"):
+            assert violations(page) == [], f"{name}: axe-core"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
         assert page.evaluate(TOO_FAINT) == [], f"{name}: contrast below 4.5 (WCAG 2.2, 1.4.3)"
-        assert page.screenshot(path=tmp_path / f"{name}.png")
+        assert page.screenshot(path=kept / f"{name}-{viewport['width']}-{scheme}.png")
+        page.close()  # what is behind it would go on to draw
     context.close()
     assert pages.complaints == []
+
+
+def views(pages: Pages, room: str) -> dict[str, Callable[[], Page]]:
+    """Every page there is, and how to open it; each with something on it."""
+
+    def chat(kind: str) -> Page:
+        page = pages.enter(room, "Ada", chat=kind)
+        for text in ("Good morning.", "A word of a length that nobody would want to wrap: " + "long" * 60):
+            say(page, text)
+        expect(page.locator("#log .text")).to_have_count(2)
+        return page
+
+    def alerts() -> Page:
+        page = pages.come_in("/notify/", "Ada")
+        for kind in ("Info", "Warning", "Critical"):
+            page.get_by_role("button", name=kind, exact=True).click()
+        page.get_by_role("button", name=re.compile("^Acknowledge")).last.click()
+        expect(page.get_by_text(re.compile("Acknowledged by Ada")).first).to_be_visible()
+        return page
+
+    def drawing() -> Page:
+        page = pages.come_in("/draw/sketchbook", "Ada")
+        box = page.locator("#moving").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.6)
+        page.mouse.down()
+        for share, height in ((0.35, 0.25), (0.5, 0.7), (0.65, 0.3), (0.8, 0.55)):
+            page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * height, steps=12)
+        page.mouse.up()
+        return page
+
+    return {
+        "gallery": lambda: pages.open_live("/"),
+        "source": lambda: pages.open("/source/chat.py"),
+        "guide": lambda: pages.open("/guide/history.md"),
+        "echo": lambda: pages.open_live("/echo/"),
+        "chat-door": lambda: pages.open("/chat/lobby"),
+        "chat": lambda: chat("chat"),
+        "chat-hub": lambda: chat("chat-hub"),
+        "dashboard": lambda: pages.open_live("/dashboard/"),
+        "draw-door": lambda: pages.open("/draw/sketchbook"),
+        "draw": drawing,
+        "notify-door": lambda: pages.open("/notify/"),
+        "notify": alerts,
+        "game-door": lambda: pages.open("/game/meadow"),
+        "game-arenas": lambda: pages.come_in("/game/", "Ada"),
+        "game": lambda: pages.come_in("/game/meadow", "Ada"),
+    }
 
 
 def violations(page: Page) -> list[str]:

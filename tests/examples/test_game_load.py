@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from brokers.engines import SOAK
+from brokers.scale import SOAK
 from fastapi_rooms.auth import JWTAuth
 
 SECRET = "a secret of 32 characters or more, for tests"
