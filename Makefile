@@ -46,6 +46,8 @@ $(VENV)/js/.installed:
 
 soak: $(VENV)/.test-installed ## The tests with the deadlines that users have, ten times as long, longer stories, proofs in full
 	ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs tests/conformance/test_churn.py)
+	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) -m hypothesis --ignore tests/brokers)
+	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -s tests/examples/test_game_load.py tests/examples/test_draw_load.py)
 
 coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 	rm -f .coverage .coverage.*

@@ -13,7 +13,10 @@ const TOKENS = new RegExp(
   "gm",
 );
 
+const isPython = name.endsWith(".py");
+
 function* pieces(text) {
+  if (!isPython) return yield [null, text];
   let end = 0;
   for (const match of text.matchAll(TOKENS)) {
     yield [null, text.slice(end, match.index)];
@@ -40,6 +43,7 @@ function show(text) {
   document.getElementById("code").replaceChildren(...lines);
 }
 
+document.getElementById("code").classList.toggle("prose", !isPython);
 document.title = `${name} · fastapi-rooms`;
 document.getElementById("file").textContent = name;
 document.querySelector("h1").textContent = name;

@@ -1,4 +1,4 @@
-"""The game as its own process, as its docstring says that it is run."""
+"""An example as its own process, as its docstring says that it is run."""
 
 import os
 import subprocess
@@ -19,9 +19,11 @@ class GameProcess:
 
     Args:
         environment: What it gets beside ours, of which nothing begins with ROOMS_.
+        app: Another example.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, app: str = "examples.game:app") -> None:
+        self._app = app
         self.port = free_port()
         self.log = ""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("ROOMS_")}
@@ -39,7 +41,7 @@ class GameProcess:
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def start(self) -> None:
-        command = ["uvicorn", "examples.game:app", "--port", str(self.port), "--log-level", "warning"]
+        command = ["uvicorn", self._app, "--port", str(self.port), "--log-level", "warning"]
         self._process = Forked(command, cwd=CHECKOUT, env=self._environment, stderr=PIPE)
         wait_for(self._process, lambda: listens(self.port))
 
