@@ -90,7 +90,7 @@ class Referee:
             async for message in messages:
                 if room == self._room:
                     self._follow(message)
-                elif self.arena is not None:
+                elif self.arena is not None and message.event in WANTS:
                     WANTS[message.event](self.arena, *message.data)
 
     def _follow(self, message: Heard) -> None:

@@ -72,7 +72,7 @@ export class AlertRow {
   show({ unread, busy, acknowledged }) {
     this.element.classList.toggle("unread", unread);
     this.element.classList.toggle("acknowledged", Boolean(acknowledged));
-    this.#new.hidden = !unread;
+    this.#new.classList.toggle("seen", !unread); // it keeps its place, so that nothing moves beneath a pointer that is pressed
     this.#button.hidden = Boolean(acknowledged);
     this.#button.disabled = busy;
     this.#done.hidden = !acknowledged;
