@@ -9,7 +9,10 @@ from gallery_pages import DESKTOP, gallery
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from fastapi_rooms.private_engine import private_redis
+
 BACK_WITHIN = 20_000
+SECRET = "a secret of 32 characters or more, for tests"
 INKED = """([x, y]) => {
     const canvas = document.getElementById("picture");
     const at = [Math.round(x * canvas.width) - 2, Math.round(y * canvas.height) - 2];
@@ -152,3 +155,35 @@ def test_pages_come_back_by_themselves_when_the_server_was_restarted(
         ada.draw((0.2, 0.5), (0.8, 0.5))
         bob.shows(0.5, 0.5)
         expect(bob.page.locator("#people")).to_have_text(re.compile("2 people"))
+
+
+def test_processes_on_a_broker_share_a_canvas(context: BrowserContext, tmp_path: Path) -> None:
+    with private_redis() as url:
+        environment = {"ROOMS_BROKER": url, "ROOMS_SECRET": SECRET}
+        with (
+            GalleryProcess(tmp_path, environment=environment) as one,
+            GalleryProcess(tmp_path, environment=environment) as other,
+        ):
+            ada, bob = Studio(context, one, "shared", "Ada"), Studio(context, other, "shared", "Bob")
+            ada.draw((0.2, 0.5), (0.5, 0.5), lift=False)
+            bob.shows(0.35, 0.5, how=MOVING)
+            ada.page.mouse.up()
+            bob.shows(0.35, 0.5)
+            Studio(context, other, "shared", "Cleo").shows(0.35, 0.5)
+
+
+def test_a_page_on_a_slow_line_and_a_slow_machine_has_the_whole_picture_in_the_end(
+    context: BrowserContext, gallery: GalleryProcess
+) -> None:
+    ada, bob = Studio(context, gallery, "slow", "Ada"), Studio(context, gallery, "slow", "Bob")
+    devtools = context.new_cdp_session(bob.page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    slow = {"offline": False, "latency": 300, "downloadThroughput": 30_000, "uploadThroughput": 30_000}
+    devtools.send("Network.emulateNetworkConditions", slow)
+    heights = [number / 20 for number in range(1, 20)]
+    for height in heights:
+        ada.draw((0.1, height), (0.9, height))
+    for height in heights:
+        bob.shows(0.5, height)
+    bob.draw((0.5, 0.05), (0.5, 0.95))
+    ada.shows(0.5, 0.52)

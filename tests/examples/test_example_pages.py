@@ -280,7 +280,8 @@ TOO_FAINT = """() => {
     for (const element of document.body.querySelectorAll("*")) {
         const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
         const text = texts.map((node) => node.data.trim()).join("");
-        if (!text || element.closest(":disabled, [hidden]") || !element.checkVisibility({ visibilityProperty: true })) continue;
+        if (!text || element.closest(":disabled, [hidden]")) continue;
+        if (!element.checkVisibility({ visibilityProperty: true })) continue;
         const pair = [parse(getComputedStyle(element).color), ground(element)].map(light);
         const contrast = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
         if (contrast < 4.5) faint.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
