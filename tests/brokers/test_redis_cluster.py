@@ -209,7 +209,7 @@ async def test_a_client_of_the_users_own_is_used_whatever_its_options_and_left_o
                 connection = ear.connection
                 assert isinstance(connection, ClusterConnection)
                 # A probe's answer comes after `probe_interval` of silence, for longer than the client waits.
-                await eventually(partial(all_have_answered, connection))
+                await eventually(partial(all_have_answered, connection), timeout=5.0 * LONGER)
                 await soon(ear.connection.publish([("rooms.all", b"\xff")]))
                 assert await ear.hear() == [("rooms.all", b"\xff")]
         assert await client.ping()
