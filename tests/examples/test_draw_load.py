@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any, Final
 
-from game_process import GameProcess
+from example_process import ExampleProcess
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -71,7 +71,7 @@ class Crowd:
         with suppress(ConnectionClosed):
             for _ in range(KEPT):
                 await self._stroke(socket, chance, canvas)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # within the rate that the hub allows
             self.drawn += 1
             if self.drawn == PEOPLE:
                 self.all_drew.set()
@@ -104,7 +104,7 @@ async def say(socket: ClientConnection, frame: dict[str, Any]) -> None:
 
 
 async def test_200_people_see_what_the_others_draw_soon_and_the_server_does_not_grow() -> None:
-    with GameProcess({"ROOMS_SECRET": SECRET}, app="examples.draw:app") as draw:
+    with ExampleProcess({"ROOMS_SECRET": SECRET}, app="examples.draw:app") as draw:
         crowd = Crowd(draw.port)
         drawing = [asyncio.create_task(crowd.draw(number)) for number in range(PEOPLE)]
         try:

@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any, Final
 
-from game_process import GameProcess
+from example_process import ExampleProcess
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -89,7 +89,7 @@ async def wander(socket: ClientConnection, number: int, room: str) -> None:
 
 
 async def test_200_players_are_told_often_and_soon_and_the_server_does_not_grow() -> None:
-    with GameProcess({"ROOMS_SECRET": SECRET}) as game:
+    with ExampleProcess({"ROOMS_SECRET": SECRET}) as game:
         crowd = Crowd(game.port)
         playing = [asyncio.create_task(crowd.play(number)) for number in range(PLAYERS)]
         try:

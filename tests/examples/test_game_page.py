@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from game_process import GameProcess
+from example_process import ExampleProcess
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from fastapi_rooms.private_engine import private_redis
@@ -89,8 +89,8 @@ GATHERS = """(wanted) => {
 
 
 @pytest.fixture(scope="module")
-def game() -> Iterator[GameProcess]:
-    with GameProcess() as process:
+def game() -> Iterator[ExampleProcess]:
+    with ExampleProcess() as process:
         yield process
     assert "Traceback" not in process.log, process.log
 
@@ -109,7 +109,7 @@ class Player:
         arena: Where; "" is the lobby.
     """
 
-    def __init__(self, context: BrowserContext, game: GameProcess, arena: str, name: str) -> None:
+    def __init__(self, context: BrowserContext, game: ExampleProcess, arena: str, name: str) -> None:
         self.errors: list[str] = []
         self.name = name
         self.page: Page = context.new_page()
@@ -151,7 +151,7 @@ class Player:
         return own
 
 
-def test_two_pages_see_each_other_move(context: BrowserContext, game: GameProcess) -> None:
+def test_two_pages_see_each_other_move(context: BrowserContext, game: ExampleProcess) -> None:
     ada = Player(context, game, "first", "Ada")
     ada.plays()
     bob = Player(context, game, "first", "Bob")
@@ -172,7 +172,7 @@ def test_two_pages_see_each_other_move(context: BrowserContext, game: GameProces
     assert ada.errors == bob.errors == []
 
 
-def test_a_dash_is_a_leap(context: BrowserContext, game: GameProcess) -> None:
+def test_a_dash_is_a_leap(context: BrowserContext, game: ExampleProcess) -> None:
     ada = Player(context, game, "leap", "Ada")
     ada.plays()
     ada.listens()
@@ -181,7 +181,7 @@ def test_a_dash_is_a_leap(context: BrowserContext, game: GameProcess) -> None:
 
 
 def test_an_invalid_input_is_answered_with_an_error_and_changes_nothing(
-    context: BrowserContext, game: GameProcess
+    context: BrowserContext, game: ExampleProcess
 ) -> None:
     ada = Player(context, game, "invalid", "Ada")
     ada.plays()
@@ -196,7 +196,7 @@ def test_an_invalid_input_is_answered_with_an_error_and_changes_nothing(
         assert ada.page.evaluate(JOINS, room) in {"refused", "forbidden"}
 
 
-def test_a_player_who_reloads_keeps_the_place_and_the_score(context: BrowserContext, game: GameProcess) -> None:
+def test_a_player_who_reloads_keeps_the_place_and_the_score(context: BrowserContext, game: ExampleProcess) -> None:
     ada = Player(context, game, "reload", "Ada")
     ada.plays()
     ada.listens()
@@ -210,7 +210,7 @@ def test_a_player_who_reloads_keeps_the_place_and_the_score(context: BrowserCont
     assert abs(after["x"] - before["x"]) + abs(after["y"] - before["y"]) < 500
 
 
-def test_the_thirteenth_watches_until_a_place_is_free(context: BrowserContext, game: GameProcess) -> None:
+def test_the_thirteenth_watches_until_a_place_is_free(context: BrowserContext, game: ExampleProcess) -> None:
     ada = Player(context, game, "full", "Ada")
     ada.plays()
     ada.page.evaluate(OTHERS, 11)
@@ -224,7 +224,7 @@ def test_the_thirteenth_watches_until_a_place_is_free(context: BrowserContext, g
     expect(bob.page.locator("#note")).to_be_hidden()
 
 
-def test_who_just_watches_has_no_beetle_and_may_play_again(context: BrowserContext, game: GameProcess) -> None:
+def test_who_just_watches_has_no_beetle_and_may_play_again(context: BrowserContext, game: ExampleProcess) -> None:
     ada = Player(context, game, "watch", "Ada")
     ada.plays()
     ada.page.get_by_role("button", name="Just watch").click()
@@ -234,7 +234,7 @@ def test_who_just_watches_has_no_beetle_and_may_play_again(context: BrowserConte
     ada.plays()
 
 
-def test_the_lobby_lists_who_plays_where(context: BrowserContext, game: GameProcess) -> None:
+def test_the_lobby_lists_who_plays_where(context: BrowserContext, game: ExampleProcess) -> None:
     eve = Player(context, game, "", "Eve")
     meadow = eve.page.locator("[data-arena=meadow]")
     expect(meadow).to_contain_text("Nobody plays here yet")
@@ -252,7 +252,7 @@ def test_the_lobby_lists_who_plays_where(context: BrowserContext, game: GameProc
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390), (1280, 800), (1920, 1080)])
 def test_all_of_the_arena_is_seen_at_once_in_any_window(
-    browser: Browser, game: GameProcess, width: int, height: int, scheme: Literal["light", "dark"]
+    browser: Browser, game: ExampleProcess, width: int, height: int, scheme: Literal["light", "dark"]
 ) -> None:
     viewport = ViewportSize(width=width, height=height)
     context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
@@ -266,7 +266,7 @@ def test_all_of_the_arena_is_seen_at_once_in_any_window(
     context.close()
 
 
-def test_screen_readers_hear_who_leads(context: BrowserContext, game: GameProcess) -> None:
+def test_screen_readers_hear_who_leads(context: BrowserContext, game: ExampleProcess) -> None:
     context.add_init_script("const now = performance.now.bind(performance); performance.now = () => now() * 6;")
     ada = Player(context, game, "heard", "Ada")
     ada.plays()
@@ -275,7 +275,9 @@ def test_screen_readers_hear_who_leads(context: BrowserContext, game: GameProces
     )
 
 
-def test_where_websockets_are_blocked_the_game_goes_by_streams(context: BrowserContext, game: GameProcess) -> None:
+def test_where_websockets_are_blocked_the_game_goes_by_streams(
+    context: BrowserContext, game: ExampleProcess
+) -> None:
     context.add_init_script("delete window.WebSocket")
     ada, bob = Player(context, game, "streams", "Ada"), Player(context, game, "streams", "Bob")
     for one in (ada, bob):
@@ -289,7 +291,7 @@ def test_where_websockets_are_blocked_the_game_goes_by_streams(context: BrowserC
 
 
 def test_pages_come_back_by_themselves_when_the_server_was_restarted(context: BrowserContext) -> None:
-    with GameProcess() as game:
+    with ExampleProcess() as game:
         ada, bob = Player(context, game, "again", "Ada"), Player(context, game, "again", "Bob")
         for one in (ada, bob):
             one.plays()
@@ -309,7 +311,7 @@ def test_players_at_two_processes_share_a_world_and_it_outlives_the_process_that
 ) -> None:
     with private_redis() as url:
         environment = {"ROOMS_BROKER": url, "ROOMS_SECRET": SECRET}
-        with GameProcess(environment) as one, GameProcess(environment) as other:
+        with ExampleProcess(environment) as one, ExampleProcess(environment) as other:
             ada = Player(context, one, "shared", "Ada")
             ada.plays()
             bob = Player(context, other, "shared", "Bob")

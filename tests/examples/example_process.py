@@ -14,7 +14,7 @@ from brokers.ports import free_port
 from forked import PIPE, Forked
 
 
-class GameProcess:
+class ExampleProcess:
     """`uvicorn examples.game:app` on a free port, which it keeps when it is started again.
 
     Args:
