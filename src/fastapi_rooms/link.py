@@ -31,6 +31,10 @@ _LONGER: Final = 5
 """A queue fuller than that, which still moves, wants so many turns: its client is healthy, the server is late."""
 
 _KEEP_INBOX: Final = frozenset({DisconnectReason.CLIENT, DisconnectReason.SHUTDOWN})
+_DEAF: Final = frozenset(
+    {DisconnectReason.SLOW_CONSUMER, DisconnectReason.SEND_TIMEOUT, DisconnectReason.HEARTBEAT_TIMEOUT}
+)
+"""Ends of peers that may be there no more: the close frame may never be read."""
 
 
 class Owner(Protocol):
@@ -307,7 +311,7 @@ class Link:
             self.transport.abort()
         finally:
             self.writer.stop()
-        self.transport.discard_unsent_after(timeout)
+        self.transport.discard_unsent_after(timeout, unanswered=disconnect.reason in _DEAF)
 
     def _peer_gone(self, gone: Gone) -> None:
         if self.disconnect is None:

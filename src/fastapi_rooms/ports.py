@@ -87,8 +87,11 @@ class Transport(Protocol):
         """Drop the peer at once, with what the server still buffers for it; False where the server cannot."""
         ...
 
-    def discard_unsent_after(self, delay: float | None) -> None:
-        """After `delay` seconds abort, if the server still holds bytes that the peer has not taken."""
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
+        """After `delay` seconds abort, if the server still holds bytes that the peer has not taken.
+
+        With `unanswered`, for a peer that did not read, abort too if it has not answered the close frame by then.
+        """
         ...
 
 

@@ -38,6 +38,7 @@ class FakeTransport:
         self.events: list[str] = []
         self.aborts = 0
         self.discards: list[float | None] = []
+        self.unanswered: list[bool] = []
         self.accepted_with: list[tuple[str | None, Sequence[tuple[bytes, bytes]]]] = []
         self.write_error: Exception | None = None
         self.close_error: Exception | None = None
@@ -91,8 +92,9 @@ class FakeTransport:
         self.aborts += 1
         return True
 
-    def discard_unsent_after(self, delay: float | None) -> None:
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
         self.discards.append(delay)
+        self.unanswered.append(unanswered)
 
     # What the test calls.
 

@@ -134,6 +134,19 @@ async def test_what_the_server_still_buffers_after_the_close_is_discarded_later(
     assert transport.discards == [SHORT]
 
 
+@pytest.mark.parametrize(
+    ("reason", "unanswered"), [(DisconnectReason.SLOW_CONSUMER, True), (DisconnectReason.TOKEN_EXPIRED, False)]
+)
+async def test_only_a_peer_that_may_not_read_must_answer_the_close_in_time(
+    reason: DisconnectReason, unanswered: bool
+) -> None:
+    transport = FakeTransport()
+    link = make_link(transport)
+    link.shut(reason, 4008)
+    await link.finish()
+    assert transport.unanswered == [unanswered]
+
+
 async def test_waiting_for_the_close_can_be_cancelled_and_the_close_goes_on() -> None:
     transport = FakeTransport()
     transport.stall()

@@ -20,6 +20,7 @@ class Wire:
         self.unsent = unsent
         self.error: Exception | None = None
         self.aborts = 0
+        self.closing = False
 
     def abort(self) -> None:
         self.aborts += 1
@@ -30,7 +31,7 @@ class Wire:
         return self.unsent
 
     def is_closing(self) -> bool:
-        return False
+        return self.closing
 
 
 class Server:
@@ -231,6 +232,16 @@ async def test_nothing_is_dropped_later_if_there_is_nothing_or_no_deadline(
     transport.discard_unsent_after(delay)
     await asyncio.sleep(SHORT * 2)
     assert wire is None or wire.aborts == 0
+
+
+@pytest.mark.parametrize(("closing", "aborts"), [(False, 1), (True, 0)])
+async def test_a_peer_that_did_not_read_is_dropped_unless_it_answers_the_close(closing: bool, aborts: int) -> None:
+    wire = Wire(unsent=0)  # the kernel holds the close frame
+    transport, _ = await accepted(Server(transport=wire))
+    transport.discard_unsent_after(SHORT, unanswered=True)
+    wire.closing = closing
+    await asyncio.sleep(SHORT * 2)
+    assert wire.aborts == aborts
 
 
 @pytest.mark.parametrize("error", [AttributeError("asyncio's TLS"), RuntimeError("uvloop's")])

@@ -108,9 +108,9 @@ class GatheringTransport(ABC):
         """Drop the peer at once; see `Transport.abort`."""
         return self._websocket.abort()
 
-    def discard_unsent_after(self, delay: float | None) -> None:
-        """Abort later if bytes are still unsent then; see `Transport.discard_unsent_after`."""
-        self._websocket.discard_unsent_after(delay)
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
+        """Abort later what is stuck then; see `Transport.discard_unsent_after`."""
+        self._websocket.discard_unsent_after(delay, unanswered=unanswered)
 
     def ended(self) -> None:
         """No messages can be written any more; what was gathered was taken, as the server's buffer would have."""

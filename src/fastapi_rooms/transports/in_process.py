@@ -84,7 +84,7 @@ class InProcessTransport:
         self._end()
         return True
 
-    def discard_unsent_after(self, delay: float | None) -> None:
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
         """No server holds anything; see `Transport.discard_unsent_after`."""
 
     def _end(self) -> None:

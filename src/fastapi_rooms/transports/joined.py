@@ -77,10 +77,10 @@ class JoinedTransport(GatheringTransport):
         self.ended()
         return super().abort()
 
-    def discard_unsent_after(self, delay: float | None) -> None:
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
         """Nothing else is passed to the server; see `Transport.discard_unsent_after`."""
         self.ended()
-        super().discard_unsent_after(delay)
+        super().discard_unsent_after(delay, unanswered=unanswered)
 
     def ended(self) -> None:
         """No messages can be written any more, and what is on its way is given up."""

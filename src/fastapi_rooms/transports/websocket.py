@@ -97,11 +97,11 @@ class WebSocketTransport:
         transport.abort()
         return True
 
-    def discard_unsent_after(self, delay: float | None) -> None:
-        """Abort later if bytes are still unsent then; see `Transport.discard_unsent_after`."""
+    def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
+        """Abort later what is stuck then; see `Transport.discard_unsent_after`."""
         transport = find_transport(self._send)
-        if transport is not None and delay is not None and _unsent(transport) > 0:
-            asyncio.get_running_loop().call_later(delay, _abort_if_stuck, transport)
+        if transport is not None and delay is not None and (unanswered or _unsent(transport) > 0):
+            asyncio.get_running_loop().call_later(delay, _abort_if_stuck, transport, unanswered)
 
 
 class _Later:
@@ -131,8 +131,9 @@ async def _ignore(message: Message) -> None:
     """Starlette, and tutorial code, may close once more: harmless."""
 
 
-def _abort_if_stuck(transport: asyncio.WriteTransport) -> None:
-    if _unsent(transport) > 0:
+def _abort_if_stuck(transport: asyncio.WriteTransport, unanswered: bool) -> None:
+    # The kernel may hold what the transport does not, the close frame too: the server would wait for its answer.
+    if _unsent(transport) > 0 or (unanswered and not transport.is_closing()):
         transport.abort()
 
 
