@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Final, cast
 
 from starlette.types import Message
@@ -100,8 +100,9 @@ class WebSocketTransport:
     def discard_unsent_after(self, delay: float | None, *, unanswered: bool = False) -> None:
         """Abort later what is stuck then; see `Transport.discard_unsent_after`."""
         transport = find_transport(self._send)
-        if transport is not None and delay is not None and (unanswered or _unsent(transport) > 0):
-            asyncio.get_running_loop().call_later(delay, _abort_if_stuck, transport, unanswered)
+        if transport is not None and delay is not None and (unanswered or _has_unsent(transport)):
+            stuck = _is_open if unanswered else _has_unsent
+            asyncio.get_running_loop().call_later(delay, _abort_if, stuck, transport)
 
 
 class _Later:
@@ -131,10 +132,18 @@ async def _ignore(message: Message) -> None:
     """Starlette, and tutorial code, may close once more: harmless."""
 
 
-def _abort_if_stuck(transport: asyncio.WriteTransport, unanswered: bool) -> None:
-    # The kernel may hold what the transport does not, the close frame too: the server would wait for its answer.
-    if _unsent(transport) > 0 or (unanswered and not transport.is_closing()):
+def _abort_if(stuck: Callable[[asyncio.WriteTransport], bool], transport: asyncio.WriteTransport) -> None:
+    if stuck(transport):
         transport.abort()
+
+
+def _has_unsent(transport: asyncio.WriteTransport) -> bool:
+    return _unsent(transport) > 0
+
+
+def _is_open(transport: asyncio.WriteTransport) -> bool:
+    """The kernel may hold what the transport does not, the close frame too, whose answer the server awaits."""
+    return _unsent(transport) > 0 or not transport.is_closing()
 
 
 def _unsent(transport: asyncio.WriteTransport) -> int:
