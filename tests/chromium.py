@@ -24,6 +24,12 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 
+FEW_FRAMES = """
+    const draw = requestAnimationFrame;
+    window.requestAnimationFrame = (callback) => setTimeout(() => draw(callback), 80);
+"""
+"""For `add_init_script`: a screen of twelve pictures a second. Nothing but a processor is worse for it."""
+
 
 @contextmanager
 def launched(path: str | None) -> Iterator[Browser]:

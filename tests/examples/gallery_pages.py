@@ -8,6 +8,8 @@ import pytest
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, expect
 
+from chromium import FEW_FRAMES
+
 GRACE = {"ROOMS_GRACE": "1"}
 DESKTOP = ViewportSize(width=1280, height=800)
 
@@ -67,6 +69,7 @@ def room() -> str:
 @pytest.fixture
 def pages(browser: Browser, gallery: GalleryProcess) -> Iterator[Pages]:
     context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    context.add_init_script(FEW_FRAMES)
     opened = Pages(context, gallery.url)
     yield opened
     context.close()
