@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from brokers.scale import examples
 
@@ -26,8 +26,17 @@ LOGGED_ERRORS_MARKER = (
 )
 
 
-ELSEWHERE = ("conformance", "differential", "examples", "proofs", "rfc")
+ELSEWHERE = ("conformance", "differential", "docs", "examples", "js", "proofs", "rfc")
 """Folders of tests whose servers are processes of their own: what is measured here is the tests."""
+
+STORIES = {
+    f"test_{name}.py"
+    for name in (
+        *("story_of_rooms", "races", "history_processes", "history_stalled"),
+        *("presence_processes", "worker_processes"),
+    )
+}
+"""Tests of brokers that take long over what others have tried."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
@@ -36,13 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"chromium {item.path.stem}"))
-        if item.path.parent.name in ELSEWHERE:
+        if item.path.parent.name in ELSEWHERE or item.path.name in STORIES:
             item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
-    settings.register_profile("scaled", max_examples=examples(100))
+    # How slowly examples are made says how busy the machine is.
+    calm = [HealthCheck.too_slow]
+    settings.register_profile("scaled", max_examples=examples(100), suppress_health_check=calm)
     settings.load_profile("scaled")
     # A shell without job control starts what is in the background with SIGINT ignored; servers would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

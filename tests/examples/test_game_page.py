@@ -145,6 +145,10 @@ class Player:
         self.page.evaluate(OURSELVES)
         self.page.wait_for_function("() => window.own")
 
+    def steers(self, x: int) -> None:
+        """Left or right from now on, said again and again, as the page does while a key is held."""
+        self.page.evaluate("(x) => setInterval(() => window.room.send('steer', { x, y: 0 }), 200)", x)
+
     def gathers(self, wanted: int) -> dict[str, Any]:
         """Steer to sparks until it has so many; what is told of it then, at rest."""
         self.page.wait_for_function(GATHERS, arg=wanted, polling=60)
@@ -291,7 +295,7 @@ def test_where_websockets_are_blocked_the_game_goes_by_streams(
     ada.listens()
     bob.page.bring_to_front()
     before = bob.sees(RED)
-    ada.page.evaluate("([x]) => window.room.send('steer', { x, y: 0 })", [-100 if before["x"] > 450 else 100])
+    ada.steers(-100 if before["x"] > 450 else 100)
     bob.sees_move(RED, before)
 
 
@@ -327,9 +331,7 @@ def test_players_at_two_processes_share_a_world_and_it_outlives_the_process_that
             score = bob.gathers(2)["score"]
             expect(ada.page.locator("#scores li", has_text="Bob")).to_contain_text(re.compile(r"[1-9]"))
             before = ada.sees(BLUE)
-            bob.page.evaluate(
-                "([x]) => window.room.send('steer', { x, y: 0 })", [-100 if before["x"] > 450 else 100]
-            )
+            bob.steers(-100 if before["x"] > 450 else 100)
             ada.sees_move(BLUE, before)
             told = bob.page.evaluate("() => window.all.t")
             one.kill()
