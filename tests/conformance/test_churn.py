@@ -6,15 +6,11 @@ Ten thousand at each server in `make soak`; else a thousand at each.
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from brokers.scale import SOAK
 
 from .servers import Server, ServerKind
 from .watch import State, Watch, events, watching
 from .wire import Client
-
-pytestmark = pytest.mark.no_cover  # it sees nothing that others do not, and would take twice as long
 
 ROUNDS = 4
 ROUND = 3334 if SOAK else 250

@@ -58,7 +58,10 @@ async def test_sigterm_tells_every_healthy_client_and_the_process_is_gone_in_tim
     finally:
         server.stop()
     assert took <= allowed, f"gone after {took:.2f} s, allowed {allowed} s: {server.log()[-3000:]}"
-    assert closed == [Closed(kind.shutdown_code)] * (HEALTHY + SLEEPING)
+    if kind.shutdown_code is None:  # it says nothing, unless it is slow to stop: then we do, and it takes no 1012
+        assert {one.code for one in closed} <= {None, 4000}
+    else:
+        assert closed == [Closed(kind.shutdown_code)] * (HEALTHY + SLEEPING)
     assert not server.complaints()
 
 

@@ -85,8 +85,8 @@ def say(page: Page, text: str) -> None:
     page.get_by_label("Message", exact=True).press("Enter")
 
 
-def has_heard(page: Page, text: str) -> None:
-    expect(page.locator("#log .text", has_text=text)).to_have_count(1)
+def has_heard(page: Page, text: str, *, timeout: float = 5_000) -> None:
+    expect(page.locator("#log .text", has_text=text)).to_have_count(1, timeout=timeout)
 
 
 def people(page: Page, *names: str, timeout: float = 5_000) -> None:

@@ -203,7 +203,7 @@ def test_a_stalled_client_among_them_is_noticed_by_nobody_and_closed(
         people(ada, "Ada", "Alan", "Grace", "Stalled")
         longest = flood(url, gallery.port, alan)
         say(ada, "still here, Grace?")
-        has_heard(grace, "still here, Grace?")
+        has_heard(grace, "still here, Grace?", timeout=BACK_WITHIN)  # her page has six megabytes to show before it
         people(ada, "Ada", "Alan", "Grace", timeout=BACK_WITHIN)
     assert longest < 4.0, f"a message took {longest:.2f} s"  # to wait for the stalled one takes 5: send_timeout
 

@@ -17,7 +17,7 @@ from fastapi_rooms.protocol.client_frames import MOST_ID
 from hub.raw import Raw, hear, joins, neighbours, opened, read_on, talking_to
 from hub.talk import Frame
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.unmeasured
 
 MIB = 1024 * 1024
 ROUNDS = 60 if SOAK else 2
