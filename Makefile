@@ -25,10 +25,12 @@ help: ## List the targets
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("fastapi-rooms needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "no uv here: pip does it, and takes longer"
 
+# uv takes a fifth of pip's time; where it finds no index, which pip was told of, pip does it.
 $(VENV)/.%-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$*]" \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
 run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000; WORKERS=2 shares it between two processes
@@ -95,7 +97,7 @@ bench-full: $(VENV)/.bench-installed ## The same with every cell, for hours
 build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery started from an empty folder
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
-	.ci/try-wheel $(PYTHON) dist/*.whl
+	.ci/try-wheel $(PYTHON) dist/*.whl $(BIN)/uv
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-check .venv-lowest dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

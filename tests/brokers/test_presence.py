@@ -259,12 +259,12 @@ async def test_a_join_among_five_thousand_costs_what_it_costs_among_five(
         for number in range(5):
             far.pretend("red", f"early-{number}")
         await ann.until(lambda page: page.count == 7)
-        few = await _bytes_of_a_join(far, ann, "among few")
+        few = await _bytes_of_joins(far, ann, "among few")
         for number in range(5_000):
             far.pretend("red", f"person-{number}")
-        await ann.until(lambda page: page.count == 5_008)
-        lots = await _bytes_of_a_join(far, ann, "among lots")
-        assert ann.count == 5_009
+        await ann.until(lambda page: page.count == 5_010)
+        lots = await _bytes_of_joins(far, ann, "among lots")
+        assert ann.count == 5_013
         assert lots.published <= few.published + 20
         assert lots.received <= few.received + 20
 
@@ -274,6 +274,12 @@ class Bytes(NamedTuple):
 
     published: int
     received: int
+
+
+async def _bytes_of_joins(joins: Process, page: Page, user: str) -> Bytes:
+    """The least of three, since a process has other things to say besides."""
+    joined = [await _bytes_of_a_join(joins, page, f"{user} {number}") for number in range(3)]
+    return Bytes(min(one.published for one in joined), min(one.received for one in joined))
 
 
 async def _bytes_of_a_join(joins: Process, page: Page, user: str) -> Bytes:

@@ -76,6 +76,14 @@ def pages(browser: Browser, gallery: GalleryProcess) -> Iterator[Pages]:
     assert opened.complaints == []
 
 
+def on_a_slow_line(page: Page) -> None:
+    """From now on, and on a slow machine: 300 ms each way, 30 kB a second, a sixth of the processor."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    slow = {"offline": False, "latency": 300, "downloadThroughput": 30_000, "uploadThroughput": 30_000}
+    devtools.send("Network.emulateNetworkConditions", slow)
+
+
 def is_live(page: Page, *, timeout: float = 10_000) -> None:
     expect(page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_pages import DESKTOP, gallery
+from gallery_pages import DESKTOP, gallery, on_a_slow_line
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -176,10 +176,7 @@ def test_a_page_on_a_slow_line_and_a_slow_machine_has_the_whole_picture_in_the_e
     context: BrowserContext, gallery: GalleryProcess
 ) -> None:
     ada, bob = Studio(context, gallery, "slow", "Ada"), Studio(context, gallery, "slow", "Bob")
-    devtools = context.new_cdp_session(bob.page)
-    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
-    slow = {"offline": False, "latency": 300, "downloadThroughput": 30_000, "uploadThroughput": 30_000}
-    devtools.send("Network.emulateNetworkConditions", slow)
+    on_a_slow_line(bob.page)
     heights = [number / 20 for number in range(1, 20)]
     for height in heights:
         ada.draw((0.1, height), (0.9, height))
