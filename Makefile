@@ -64,10 +64,9 @@ WHOLES := examples docs js proofs rfc differential hub/test_hostile.py client/te
   $(addprefix brokers/test_,worker_processes.py history_processes.py history_stalled.py history_outages.py presence_processes.py \
     four_workers.py story_of_rooms.py races.py outages.py redis_cluster.py redis_servers.py presence.py)
 
-.venv-lowest/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
+.venv-lowest/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
 	@touch $@
 
 test-lowest: .venv-lowest/.installed ## The tests on the lowest versions that pyproject.toml allows
@@ -96,7 +95,7 @@ bench-full: $(VENV)/.bench-installed ## The same with every cell, for hours
 
 build: $(VENV)/.dev-installed ## Wheel and sdist, and the wheel's gallery started from an empty folder
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
 	.ci/try-wheel $(PYTHON) dist/*.whl $(BIN)/uv
 
 clean: ## Remove what the other targets made
