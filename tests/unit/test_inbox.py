@@ -72,3 +72,12 @@ def test_an_empty_message_is_a_message() -> None:
     assert inbox.full
     assert inbox.get() == b""
     assert inbox.get() is None
+
+
+def test_its_size_is_the_bytes_that_wait() -> None:
+    inbox = inbox_of(messages=None, size=None)
+    inbox.put("abc", 3)
+    inbox.put(b"de", 2)
+    assert (len(inbox), inbox.size) == (2, 5)
+    inbox.get()
+    assert (len(inbox), inbox.size) == (1, 2)

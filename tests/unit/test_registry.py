@@ -145,3 +145,12 @@ async def test_a_user_who_was_never_indexed_may_leave(people: list[Connection[ob
     registry.add(people[0])
     people[0].user_id = "late"
     assert registry.remove(people[0]) == {}
+
+
+async def test_who_is_not_there_joins_nothing_and_is_removed_without_harm(
+    people: list[Connection[object]],
+) -> None:
+    registry: Registry[object] = Registry()
+    assert not registry.join(people[0], "red")
+    assert registry.remove(people[0]) == {}
+    assert list(registry.rooms) == []
