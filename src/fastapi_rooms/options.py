@@ -68,8 +68,9 @@ class QueueLimits:
             this raises `MessageTooLarge`.
         send_timeout: Seconds that the server may take for one message, and that an awaited send waits for
             space. Then the connection is closed with 4008. `None`: for ever.
-        close_timeout: Seconds that the close frame, and what is queued before it, may take. Then the
-            transport is aborted where the server allows it. `None`: for ever.
+        close_timeout: Seconds that the close frame, and what is queued before it, may take, and within which a
+            peer that did not read must answer it. Then the transport is aborted where the server allows it.
+            `None`: for ever.
     """
 
     messages: int | None = 1024
