@@ -66,10 +66,10 @@ async def few(websocket: WebSocket, user: str) -> None:
             pass
 
 
-@router.websocket("/first")
-async def first_message(websocket: WebSocket) -> None:
+@router.websocket("/authenticate/{label}")
+async def first_message(websocket: WebSocket, label: str) -> None:
     """The token is the first message."""
-    async with MANAGERS["first"].connect(websocket, authenticate=_by_status) as connection:
+    async with MANAGERS[label].connect(websocket, authenticate=_by_status) as connection:
         await connection.send(f"hello {connection.user_id}")
         async for message in connection:
             await connection.send(message)

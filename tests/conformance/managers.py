@@ -23,7 +23,9 @@ IN_TIME: Final = SEND_TIMEOUT + CLOSE_TIMEOUT + 3.0
 """Seconds within which who never reads is gone; the last three are for a busy machine."""
 HANDLER_GRACE: Final = 1.0
 HOOK_TIMEOUT: Final = 1.0
-HEARTBEAT: Final = Heartbeat(interval=0.5, timeout=0.5, message="still there?")
+SHORT: Final = 0.3
+"""A deadline that nobody is to meet, however busy the machine is: the tests wait until it has passed."""
+HEARTBEAT: Final = Heartbeat(interval=0.3, timeout=0.5, message="still there?")
 PROTOCOL_PINGS: Final = Heartbeat(interval=0.5, timeout=0.5, message=None)
 SHUTDOWN_SPREAD: Final = 1.5
 QUEUE_MESSAGES: Final = 64
@@ -41,6 +43,10 @@ _FULL_FIRST: Final = QueueLimits(
     messages=QUEUE_MESSAGES, bytes=QUEUE_BYTES, send_timeout=30.0, close_timeout=CLOSE_TIMEOUT
 )
 """However slowly a busy machine fills it, it is full before a send has waited too long."""
+_IMPATIENT_QUEUE: Final = QueueLimits(
+    messages=QUEUE_MESSAGES, bytes=QUEUE_BYTES, send_timeout=SHORT, close_timeout=CLOSE_TIMEOUT
+)
+"""For managers of which no client reads, and it does not matter when a send is taken for one that waits."""
 _LONG_QUEUE: Final = QueueLimits(send_timeout=5.0, close_timeout=CLOSE_TIMEOUT)
 
 
@@ -102,20 +108,22 @@ class Fragile(Recorded):
 MANAGERS: dict[str, Recorded] = {
     "stall-drop": Recorded(queue=_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),
     "stall-close": Recorded(queue=_FULL_FIRST, limits=_LIMITS),
-    "stall-await": Recorded(queue=_QUEUE, limits=_LIMITS),
+    "stall-await": Recorded(queue=_IMPATIENT_QUEUE, limits=_LIMITS),
     "heartbeat": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=HEARTBEAT),
     "pings": Recorded(queue=_QUEUE, limits=_LIMITS),
     "protocol-pings": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=PROTOCOL_PINGS),
     "leave": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
+    "leave-busy": Recorded(queue=_LONG_QUEUE, limits=Limits(handler_grace=SHORT, hook_timeout=HOOK_TIMEOUT)),
     "ends": Recorded(queue=_QUEUE, limits=_LIMITS),
     "auth": Recorded(queue=_QUEUE, limits=_LIMITS),
     "few": Recorded(queue=_QUEUE, limits=Limits(connections=2, connections_per_user=1)),
     "first": Recorded(queue=_QUEUE, limits=Limits(authentication_timeout=1.0)),
+    "first-silent": Recorded(queue=_QUEUE, limits=Limits(authentication_timeout=SHORT)),
     "expiry": Recorded(queue=_QUEUE, limits=_LIMITS),
     "plain": Recorded(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
     "strict": Strict(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
     "rated": Recorded(queue=_QUEUE, limits=_LIMITS, rate_limit=RateLimit(rate=5, burst=10)),
-    "shutdown": Recorded(queue=_PATIENT_QUEUE, limits=_LIMITS),
+    "shutdown": Recorded(queue=_PATIENT_QUEUE, limits=Limits(handler_grace=SHORT, hook_timeout=HOOK_TIMEOUT)),
     "spread": Recorded(queue=_QUEUE, limits=Limits(handler_grace=HANDLER_GRACE, shutdown_spread=SHUTDOWN_SPREAD)),
     "churn": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "fragile": Fragile(queue=_QUEUE, limits=_LIMITS),
@@ -123,8 +131,9 @@ MANAGERS: dict[str, Recorded] = {
     "events": Recorded(queue=_QUEUE, limits=Limits(connections_per_user=1, handler_grace=HANDLER_GRACE)),
     "joined-drop": Recorded(queue=_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),
     "joined-close": Recorded(queue=_FULL_FIRST, limits=_LIMITS),
+    "joined-alone": Recorded(queue=_IMPATIENT_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),
 }
-for _label in ("joined-drop", "joined-close"):
+for _label in ("joined-drop", "joined-close", "joined-alone"):
     MANAGERS[_label]._host.joins = True
 for _label, _manager in MANAGERS.items():
     _manager.label = _label

@@ -39,6 +39,9 @@ class ServerKind:
         shutdown_code: The close code that clients see on SIGTERM; `None`: no close frame. uvicorn sends 1012
             itself; hypercorn cancels the endpoints after its graceful timeout, and the library sends 1012 then.
         graceful: The server's own graceful timeout in seconds, as we start it; 0: it has none.
+        pings: It pings its clients.
+        gives_up: Seconds after which it has given up who answers no ping, where it pings each second and waits for
+            one more. Daphne looks every other second.
         all_codes: Every close code can be sent; else only 1000 and those from 3000 on.
         steady_memory: The server's own memory is the same after each round of connections. Daphne's is not: with a
             bare endpoint its six rounds of 3,334 ended at 85, 90, 99, 98, 92 and 97 MB.
@@ -52,6 +55,8 @@ class ServerKind:
     sends_reasons: bool = True
     shutdown_code: int | None = None
     graceful: float = 0.0
+    pings: bool = True
+    gives_up: float = 2.0
     all_codes: bool = True
     steady_memory: bool = True
 
@@ -106,7 +111,7 @@ SHARED_FRAMES = ServerKind(
 )
 HYPERCORN = ServerKind(name="hypercorn", command=_hypercorn, aborts=True, shutdown_code=1012, graceful=2.0)
 # granian 2.8 aborts ("Cannot drop pointer into Python heap") if it stops while a send waits for a stalled client.
-GRANIAN = ServerKind(name="granian", command=_granian, graceful=3.0)
+GRANIAN = ServerKind(name="granian", command=_granian, graceful=3.0, pings=False)
 DAPHNE = ServerKind(
     name="daphne",
     command=_daphne,
@@ -114,6 +119,7 @@ DAPHNE = ServerKind(
     bounds_stalled=False,
     sends_reasons=False,
     graceful=2.0,
+    gives_up=4.0,
     all_codes=False,
     steady_memory=False,
 )

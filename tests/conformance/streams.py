@@ -12,7 +12,7 @@ from fastapi_rooms.transports.stopping import StopWatch
 from .managers import MANAGERS
 from .recording import record
 
-COMMENT_AFTER = 0.3
+COMMENT_AFTER = 0.1
 
 router = APIRouter()
 STREAMS: dict[str, SSEStream] = {}

@@ -65,18 +65,22 @@ async def test_a_hook_that_hangs_or_raises_costs_that_one_connection_within_hook
     neighbour = asyncio.create_task(_neighbour(watch, stop))
     connecting = [f"{how}:{hook}" for how in ("hang", "raise") for hook in ("on_connect", "on_join")]
     try:
-        closed = await asyncio.gather(
-            *(_fails_at_once(watch, user) for user in connecting),
-            _fails_on_leave(watch, "hang:on_leave"),
-            _fails_on_leave(watch, "raise:on_leave"),
-            _fails_on_message(watch, "raise:on_message"),
-        )
-        waits = await asyncio.gather(
-            _refused(watch, "hang:authorize"),
-            _refused(watch, "raise:authorize"),
-            _refused(watch, "anyone", room="forbidden"),
-            _fails_on_disconnect(watch, "hang:on_disconnect"),
-            _fails_on_disconnect(watch, "raise:on_disconnect"),
+        closed, waits, _ = await asyncio.gather(
+            asyncio.gather(
+                *(_fails_at_once(watch, user) for user in connecting),
+                _fails_on_leave(watch, "hang:on_leave"),
+                _fails_on_leave(watch, "raise:on_leave"),
+                _fails_on_message(watch, "raise:on_message"),
+            ),
+            asyncio.gather(
+                _refused(watch, "hang:authorize"),
+                _refused(watch, "raise:authorize"),
+                _refused(watch, "anyone", room="forbidden"),
+            ),
+            asyncio.gather(
+                _fails_on_disconnect(watch, "hang:on_disconnect"),
+                _fails_on_disconnect(watch, "raise:on_disconnect"),
+            ),
         )
         assert {end.code for end in closed} == {watch.kind.seen(1011)}, closed
         assert HOOK_TIMEOUT - 0.1 <= waits[0] <= IN_TIME

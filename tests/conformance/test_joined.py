@@ -66,7 +66,7 @@ async def test_a_client_that_never_reads_is_unregistered_in_time_and_the_others_
 async def test_a_client_that_never_reads_is_noticed_if_nothing_else_is_sent(watch: Watch) -> None:
     if not watch.kind.bounds_stalled:
         pytest.skip(f"{watch.kind.name}'s send never blocks")
-    async with connected(watch.port, "/listen/joined-drop?user=stalled", small=True):
-        await watch.server.post("/broadcast/joined-drop?messages=40&size=260000")
-        gone = await watch.until_event("joined-drop", "disconnect", "stalled", within=IN_TIME + 5)
+    async with connected(watch.port, "/listen/joined-alone?user=stalled", small=True):
+        await watch.server.post("/broadcast/joined-alone?messages=40&size=260000")
+        gone = await watch.until_event("joined-alone", "disconnect", "stalled", within=IN_TIME + 5)
     assert (gone["reason"], gone["code"]) == ("send_timeout", 4008)

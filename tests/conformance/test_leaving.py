@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from .managers import HANDLER_GRACE
 from .watch import Watch, events
 from .wire import Client
 
 WAYS = ("close", "fin", "rst")
+GONE_IN = 3.0
+"""Seconds for the grace of a busy handler, and for a busy machine."""
 
 
 async def _leave(client: Client, way: str) -> None:
@@ -29,9 +30,9 @@ async def _while_idle(watch: Watch, way: str) -> None:
 
 
 async def _while_busy(watch: Watch, way: str) -> None:
-    client = await Client.connect(watch.port, f"/working/leave?user=busy-{way}")
+    client = await Client.connect(watch.port, f"/working/leave-busy?user=busy-{way}")
     await client.send("60 seconds")
-    await watch.until_event("leave", "works", f"busy-{way}")
+    await watch.until_event("leave-busy", "works", f"busy-{way}")
     await _leave(client, way)
 
 
@@ -49,8 +50,8 @@ async def _stays(watch: Watch, messages: int) -> None:
     await client.close()
 
 
-def _each_left_once(users: list[str], state: dict[str, object]) -> bool:
-    return sorted(entry["who"] for entry in events(state, "leave", "disconnect")) == sorted(users)
+def _each_left_once(users: list[str], state: dict[str, object], label: str = "leave") -> bool:
+    return sorted(entry["who"] for entry in events(state, label, "disconnect")) == sorted(users)
 
 
 async def test_a_client_that_leaves_while_idle_is_cleaned_up_once(watch: Watch) -> None:
@@ -69,9 +70,9 @@ async def test_a_client_that_leaves_while_its_handler_is_busy_ends_the_handler_a
 ) -> None:
     await asyncio.gather(*(_while_busy(watch, way) for way in WAYS))
     users = [f"busy-{way}" for way in WAYS]
-    await watch.until(lambda now: _each_left_once(users, now), within=HANDLER_GRACE + 2)
-    await watch.nothing_left(within=HANDLER_GRACE + 2)
-    assert _each_left_once(users, await watch.state())
+    await watch.until(lambda now: _each_left_once(users, now, "leave-busy"), within=GONE_IN)
+    await watch.nothing_left(within=GONE_IN)
+    assert _each_left_once(users, await watch.state(), "leave-busy")
 
 
 @pytest.mark.parametrize("messages", [200])

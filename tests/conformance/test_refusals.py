@@ -91,7 +91,8 @@ async def test_one_connection_too_many_is_refused_before_accept(watch: Watch) ->
 
 async def test_the_first_message_authenticates_or_ends_the_connection(watch: Watch) -> None:
     async def answer(message: str | None) -> str | bytes | Closed:
-        async with connected(watch.port, "/first") as client:
+        label = "first-silent" if message is None else "first"
+        async with connected(watch.port, f"/authenticate/{label}") as client:
             if message is not None:
                 await client.send(message)
             received = await client.receive()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,20 +10,22 @@ import pytest
 
 from .managers import CLOSE_TIMEOUT, PROTOCOL_PINGS, SHUTDOWN_SPREAD
 from .servers import SHARED_FRAMES, Server, running
-from .watch import Watch, watching
+from .watch import Watch
 from .wire import Client, Closed, connected
 
 pytestmark = pytest.mark.xdist_group("uvicorn-shared-frames, own process")
 
 CLIENTS = 60
+PINGS = 3
+"""Of a client that stays: each comes only if the answer to the one before counted."""
 INTERVAL, TIMEOUT = PROTOCOL_PINGS.interval, PROTOCOL_PINGS.timeout
 
 
-@pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[Watch]:
-    with running(Server(SHARED_FRAMES, directory=tmp_path)) as server:
-        async with watching(server) as watch:
-            yield watch
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the cases that leave it running."""
+    with running(Server(SHARED_FRAMES, directory=tmp_path_factory.mktemp("server"))) as server:
+        yield server
 
 
 async def _closed(client: Client) -> tuple[Closed, float]:
@@ -56,30 +58,33 @@ async def test_clients_are_sent_away_one_by_one_at_the_stop_where_the_manager_as
     assert gone
 
 
-async def test_a_client_that_answers_protocol_pings_stays(own: Watch) -> None:
-    async with connected(own.port, "/listen/protocol-pings?user=lively") as client:
-        with pytest.raises(TimeoutError):
-            await client.receive(timeout=4 * (INTERVAL + TIMEOUT))
-        assert client.pings >= 3
+async def test_a_client_that_answers_protocol_pings_stays(watch: Watch) -> None:
+    async with connected(watch.port, "/listen/protocol-pings?user=lively") as client:
+        await client.pinged(PINGS)
         assert await client.close() == Closed(1000)
 
 
-async def test_a_client_that_vanishes_is_noticed_by_protocol_pings(own: Watch) -> None:
-    async with connected(own.port, "/listen/protocol-pings?user=gone") as client:
+async def test_a_client_that_vanishes_is_noticed_by_protocol_pings(watch: Watch) -> None:
+    async with connected(watch.port, "/listen/protocol-pings?user=gone") as client:
         client.answers_pings = False
         started = time.monotonic()
-        gone = await own.until_event("protocol-pings", "disconnect", "gone", within=6)
+        gone = await watch.until_event("protocol-pings", "disconnect", "gone", within=6)
         assert (gone["reason"], gone["code"]) == ("heartbeat_timeout", 4012)
         assert gone["at"] - started <= INTERVAL + TIMEOUT + CLOSE_TIMEOUT + 1.0
 
 
-async def test_a_client_that_only_talks_is_not_pinged(own: Watch) -> None:
-    async with connected(own.port, "/echo/protocol-pings?user=talks") as client:
+async def test_a_client_that_only_talks_is_not_pinged(watch: Watch) -> None:
+    async with (
+        connected(watch.port, "/echo/protocol-pings?user=talks") as client,
+        connected(watch.port, "/listen/protocol-pings?user=silent") as silent,
+    ):
         assert await client.receive() == "hello"
-        until = time.monotonic() + 2 * (INTERVAL + TIMEOUT)
-        while time.monotonic() < until:
+        pinged = asyncio.create_task(silent.pinged(PINGS))
+        while not pinged.done():
             await client.send("still here")
             assert await client.receive() == "still here"
             await asyncio.sleep(INTERVAL / 4)
+        await pinged
         assert client.pings == 0
         assert await client.close() == Closed(1000)
+        assert await silent.close() == Closed(1000)

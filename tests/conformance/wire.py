@@ -146,6 +146,16 @@ class Client:
                     return message
             return self.closed
 
+    async def pinged(self, times: int, *, timeout: float = TIMEOUT) -> None:
+        """Wait until so many pings have come since the handshake; nothing else may come."""
+        async with asyncio.timeout(timeout):
+            while self.pings < times:
+                if (frame := _parse(self._buffer)) is None:
+                    await self._more()
+                else:
+                    received = await self._take(*frame) or self.closed
+                    assert received is None, f"a ping expected, got {received!r}"
+
     async def _take(self, opcode: int, final: bool, payload: bytes) -> str | bytes | None:
         if opcode == PING:
             self.pings += 1
