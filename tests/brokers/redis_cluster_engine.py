@@ -2,7 +2,8 @@
 
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,19 @@ class RedisClusterEngine:
 
     Attributes:
         nodes: Its primaries.
+
+    Args:
+        keys: Whether it has started only when it takes keys: two seconds after channels.
     """
 
     name = "redis cluster"
     faults = True
     one_order = True
 
-    def __init__(self, *options: str, primaries: int = 3) -> None:
+    def __init__(self, *options: str, primaries: int = 3, keys: bool = True) -> None:
         self.nodes: Sequence[RedisNode] = [RedisNode(*options) for _ in range(primaries)]
         self._formed = False
+        self._keys = keys
 
     @property
     def port(self) -> int:
@@ -101,6 +106,22 @@ class RedisClusterEngine:
             self._form()
         for node in self.nodes:
             until(node.knows_all)
+        if self._keys:
+            self.wait_for_keys()
+
+    @contextmanager
+    def channels_only(self) -> Iterator[None]:
+        """Meanwhile it has started when it takes channels; in the end it takes keys."""
+        self._keys = False
+        try:
+            yield
+        finally:
+            self._keys = True
+            self.wait_for_keys()
+
+    def wait_for_keys(self) -> None:
+        """Returns when it takes keys."""
+        for node in self.nodes:
             until(node.has_keys)
 
     def _form(self) -> None:

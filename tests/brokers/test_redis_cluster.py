@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("redis cluster")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisClusterEngine]:
-    with running(RedisClusterEngine()) as cluster:
+    with running(RedisClusterEngine(keys=False)) as cluster:
         yield cluster
 
 
@@ -180,7 +180,7 @@ async def test_any_node_of_the_url_will_do_and_the_others_are_found(cluster: Red
 
 async def test_rooms_go_on_at_the_replica_of_a_primary_that_was_killed_and_the_url_has_only_that_one() -> None:
     quick = ["--cluster-node-timeout", "800", "--cluster-replica-validity-factor", "0"]
-    with running(RedisClusterEngine(*quick)) as cluster, running(RedisNode(*quick)) as replica:
+    with running(RedisClusterEngine(*quick, keys=False)) as cluster, running(RedisNode(*quick)) as replica:
         dead = cluster.nodes[0]
         cluster.add_replica(replica, of=dead)
         room = channel_of(cluster, dead).rpartition(".")[2]
@@ -235,6 +235,7 @@ async def test_rooms_are_joined_again_after_a_slot_has_moved(cluster: RedisClust
 
 
 async def test_tickets_are_kept_in_a_cluster(cluster: RedisClusterEngine) -> None:
+    await asyncio.to_thread(cluster.wait_for_keys)
     client = RedisCluster(host="127.0.0.1", port=cluster.port)
     try:
         store = RedisTicketStore(client, prefix="shop")

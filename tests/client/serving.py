@@ -31,11 +31,26 @@ def url_of(port: int) -> str:
     return f"http://127.0.0.1:{port}/live"
 
 
+class _Server(uvicorn.Server):
+    """One that stops as soon as it is told to: uvicorn's looks ten times a second whether it should."""
+
+    _looking: asyncio.Future[None] | None = None
+
+    async def main_loop(self) -> None:
+        self._looking = asyncio.ensure_future(super().main_loop())
+        await asyncio.wait((self._looking,))
+
+    def stop(self) -> None:
+        self.should_exit = True
+        if self._looking is not None:
+            self._looking.cancel()
+
+
 @asynccontextmanager
 async def serving(app: Any, *, port: int = 0) -> AsyncIterator[int]:
     """Serve an app on this loop; the port."""
     config = uvicorn.Config(app, ws="websockets-sansio", log_level="critical", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = _Server(config)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
@@ -46,7 +61,7 @@ async def serving(app: Any, *, port: int = 0) -> AsyncIterator[int]:
                     await asyncio.sleep(0.005)
             yield listening.getsockname()[1]
         finally:
-            server.should_exit = True
+            server.stop()
             await task
 
 

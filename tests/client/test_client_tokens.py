@@ -98,6 +98,7 @@ async def test_a_token_function_may_close_the_client() -> None:
 
 async def test_a_fresh_token_is_shown_before_the_old_one_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastapi_rooms.client.tokens._SHORTEST", 0.0)
+    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.1)
     tokens: list[str] = []
 
     def token() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from .tutorial_steps import NUMBERS, Server
 
@@ -16,6 +16,8 @@ COUNT_THE_LEAST = """() => {
     new MutationObserver(count).observe(people, { childList: true })
 }"""
 STRICT = "default-src 'self'"
+SOON_AGAIN = "Math.random = () => 0.05"
+"""How long pages wait before they try again is chance: this is a short wait, and the next is twice as long."""
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def enter(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def enter(server: Server, name: str, *, number: int, room: str = "lobby") -> Page:
         contexts.append(browser.new_context())
+        contexts[-1].add_init_script(SOON_AGAIN)
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if STRICT in message.text else None)
@@ -81,21 +84,24 @@ def test_2_one_walks_over_to_another_room(enter: Callable[..., Page], tmp_path: 
         shows(ada, "where are you?")
 
 
-@pytest.mark.parametrize("number", [4, 6])
-def test_names_come_and_go_but_not_for_a_reload(enter: Callable[..., Page], tmp_path: Path, number: int) -> None:
-    with Server(number, tmp_path) as server:
-        ada, bob = (enter(server, name, number=number) for name in ("Ada", "Bob"))
-        people = ada.locator("#people li")
-        expect(people).to_have_text(["Ada", "Bob"])
-        ada.evaluate(COUNT_THE_LEAST)
-        bob.reload()
-        is_live(bob)
-        say(bob, "back")
-        expect(ada.locator("#log p").last).to_have_text("back")
-        assert ada.evaluate("window.least") == 2
-        expect(bob.locator("#people li")).to_have_text(["Ada", "Bob"])
-        bob.close()
-        expect(people).to_have_text(["Ada"], timeout=WITHIN)
+def test_names_come_and_go_but_not_for_a_reload(enter: Callable[..., Page], tmp_path: Path) -> None:
+    with Server(4, tmp_path) as four, Server(6, tmp_path) as six:
+        left_alone: list[Locator] = []
+        for number, server in ((4, four), (6, six)):
+            ada, bob = (enter(server, name, number=number) for name in ("Ada", "Bob"))
+            people = ada.locator("#people li")
+            expect(people).to_have_text(["Ada", "Bob"])
+            ada.evaluate(COUNT_THE_LEAST)
+            bob.reload()
+            is_live(bob)
+            say(bob, "back")
+            expect(ada.locator("#log p").last).to_have_text("back")
+            assert ada.evaluate("window.least") == 2
+            expect(bob.locator("#people li")).to_have_text(["Ada", "Bob"])
+            bob.close()
+            left_alone.append(people)
+        for people in left_alone:  # both at once: each has the grace of its text
+            expect(people).to_have_text(["Ada"], timeout=WITHIN)
 
 
 @pytest.mark.parametrize("number", [5, 6])

@@ -25,6 +25,7 @@ from .tutorial_steps import Server, command_with, commands_of, folder_of, page_o
 
 WITHIN = 30.0
 FOLDER = folder_of(7)
+together = pytest.mark.xdist_group("tutorial deployed")  # they share a server, which takes long to start
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ async def texts_until(last: str, room: ClientRoom) -> list[str]:
     return texts
 
 
+@together
 async def test_people_at_two_workers_hear_and_see_each_other(server: Server) -> None:
     first, second = workers_of(server)
     async with (
@@ -112,6 +114,7 @@ async def test_people_at_two_workers_hear_and_see_each_other(server: Server) -> 
         )
 
 
+@together
 def test_curl_sees_that_it_is_healthy(server: Server) -> None:
     command = shlex.split(command_with(page_of(7), "curl").replace(":8000", f":{server.port}"))
     report = json.loads(subprocess.check_output([*command, "--silent", "--fail"]))
@@ -119,6 +122,7 @@ def test_curl_sees_that_it_is_healthy(server: Server) -> None:
     assert report["managers"][0]["broker"]["connected"] is True
 
 
+@together
 async def test_a_reload_replaces_the_workers_and_nobody_misses_a_message(server: Server) -> None:
     old = workers_of(server)
     first, second = old
@@ -140,7 +144,8 @@ async def test_a_reload_replaces_the_workers_and_nobody_misses_a_message(server:
 
 
 async def test_two_workers_without_a_broker_refuse_to_start(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="ConfigurationError"), Server(7, tmp_path):
+    # Each ends before long, and uvicorn should see it soon. Who is too slow for that is started again.
+    with pytest.raises(AssertionError, match="ConfigurationError"), Server(7, tmp_path, deaf=5, within=2 * WITHIN):
         pass
 
 

@@ -55,10 +55,20 @@ class Server:
         folder: Where its files go.
         app: Another module than the text names.
         environment: What the text exports, or the unit's file says.
+        deaf: Seconds that uvicorn lets a worker be silent. On a busy machine a new one takes longer than uvicorn's
+            5; but so long uvicorn waits, deaf to signals, for one that ended just when it was asked.
+        within: Seconds in which it starts.
     """
 
     def __init__(
-        self, number: int, folder: Path, *, app: str = "main:app", environment: Mapping[str, str] | None = None
+        self,
+        number: int,
+        folder: Path,
+        *,
+        app: str = "main:app",
+        environment: Mapping[str, str] | None = None,
+        deaf: int = 15,
+        within: float = START_WITHIN,
     ) -> None:
         self.log = ""
         self.port = 0
@@ -67,10 +77,9 @@ class Server:
         self._command = shlex.split(command_with(page_of(number), "uvicorn main:app"))
         self._command = [app if word == "main:app" else word for word in self._command]
         self._environment = {"JWT_SECRET": SECRET, **(environment or {})}
-        # On a busy machine a new worker takes longer than uvicorn's 5 seconds; but so long uvicorn waits, deaf to
-        # signals, for one that ended just when it was asked.
         if self._workers_named:
-            self._command += ["--timeout-worker-healthcheck", "15"]
+            self._command += ["--timeout-worker-healthcheck", str(deaf)]
+        self._within = within
         self._workers = int(self._command[self._command.index("--workers") + 1]) if self._workers_named else 1
         self._process: Forked | None = None
         self._reader: threading.Thread | None = None
@@ -110,7 +119,7 @@ class Server:
     def _has_started(self) -> None:
         with self._ready:
             self._ready.wait_for(
-                lambda: self._ended or (self._bound and self._started >= self._workers), START_WITHIN
+                lambda: self._ended or (self._bound and self._started >= self._workers), self._within
             )
             assert self._bound, self.log
             assert not self._ended, self.log
