@@ -83,8 +83,8 @@ export interface RoomsOptions {
    */
   token?: string | (() => string | undefined | Promise<string | undefined>);
   /**
-   * `"auto"` (the default): WebSockets; if none can be opened twice in a row, Server-Sent Events and POST, which is
-   * remembered in the tab's `sessionStorage` for an hour.
+   * `"auto"` (the default): WebSockets; if two in a row cannot be opened, or are ended by something on the way before the hub
+   * says anything, Server-Sent Events and POST, which is remembered in the tab's `sessionStorage` for an hour.
    */
   transport?: "auto" | "websocket" | "sse";
   /** Seconds until a command that is not answered is rejected with `timeout`, waiting to be sent included. 10. */

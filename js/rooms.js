@@ -1,4 +1,4 @@
-// rooms.d.ts says what this does; what begins with _ is for this file.
+// See rooms.d.ts; what begins with _ is for this file.
 
 const FRAMES = 64; // in one message …
 const LENGTH = 16_384; // … or the server may find it too long
@@ -258,6 +258,8 @@ export class Rooms extends Emitter {
     const was = this.state;
     const opened = this.#open;
     this.#drop();
+    // No hub says that.
+    if (was !== "connected" && code < 1006) code = 1006;
     const comesBack = code >= 4000 ? code < 4500 : [1001, 1005, 1006, 1011, 1012, 1013].includes(code);
     // The same token would expire again.
     if (!comesBack || (code === 4001 && typeof this.#options.token === "string")) return this.#end(code, reason);

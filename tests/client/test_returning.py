@@ -99,6 +99,20 @@ def test_after_two_websockets_that_do_not_open_a_stream_is_tried_at_once(reached
     assert one.streams
 
 
+@pytest.mark.parametrize("code", [1000, 1001, 1005])
+def test_what_ends_an_open_way_as_no_hub_would_counts_as_one_that_does_not_open(code: int) -> None:
+    one = returning("auto")
+    assert one.ended(End(code), Reached.OPEN, now=0.0) == 0.5
+    assert one.ended(End(code), Reached.OPEN, now=0.0) == 0.0
+    assert one.streams
+
+
+def test_a_hub_that_ends_a_connection_in_peace_is_left() -> None:
+    one = returning("auto")
+    one.connected(0.0)
+    assert one.ended(End(1000), Reached.CONNECTED, now=0.0) is None
+
+
 def test_a_server_that_is_away_says_nothing_of_the_way() -> None:
     one = returning("auto")
     for _ in range(5):

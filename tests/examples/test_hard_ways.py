@@ -15,8 +15,10 @@ IN_THE_END = 20_000
 SECRET = "a secret of 32 characters or more, for tests"
 
 
-def test_where_websockets_do_not_pass_the_chat_on_a_hub_goes_by_streams(pages: Pages, room: str) -> None:
-    pages.context.add_init_script("delete window.WebSocket")
+def test_where_websockets_are_ended_on_their_way_the_chat_on_a_hub_goes_by_streams(
+    pages: Pages, room: str
+) -> None:
+    pages.context.route_web_socket(re.compile("/websocket"), lambda way: way.close())
     ada, grace = pages.enter(room, "Ada", chat="chat-hub"), pages.enter(room, "Grace", chat="chat-hub")
     for page in (ada, grace):
         people(page, "Ada", "Grace")

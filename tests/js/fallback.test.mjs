@@ -66,6 +66,20 @@ test("one that opens and says nothing counts as one that does not open", async (
   assert.equal(all.hub.streams.length, 1);
 });
 
+for (const code of [1000, 1001, 1005]) {
+  test(`one that opens and is ended with ${code}, by no hub, counts as one that does not open`, async (t) => {
+    const all = await auto(t);
+    await all.sockets[0].open();
+    await fail(all, code);
+    assert.equal(all.sockets.length, 2);
+    await all.sockets[1].open();
+    await all.sockets[1].end(code);
+    await pass(0.05);
+    assert.equal(all.hub.streams.length, 1);
+    assert.notEqual(all.rooms.state, "closed");
+  });
+}
+
 test("one that the hub closed does not", async (t) => {
   const all = await auto(t);
   for (let attempt = 0; attempt < 4; attempt++) {
