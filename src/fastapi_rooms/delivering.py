@@ -1,7 +1,7 @@
 """How a manager gives a message to connections in this process: on their event loop, or from a thread."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 from fastapi_rooms.connection import Connection
@@ -59,7 +59,7 @@ async def deliver(
     return delivery
 
 
-async def deliver_to(
+def deliver_to(
     host: ManagerHost[Any],
     hooks: RoomHooks[Any],
     payload: Payload,
@@ -70,7 +70,7 @@ async def deliver_to(
     exclude_users: str | Collection[str],
     key: str | None,
     missed: Missed | None = None,
-) -> Delivery:
+) -> Awaitable[Delivery]:
     """Deliver a message to a room's members here, a user's connections, or everyone; see `deliver`.
 
     Args:
@@ -97,7 +97,7 @@ async def deliver_to(
     if missed is not None:
         drops = (overflow or host.overflow) in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST)
         overflow, scope = Overflow.DROP_NEWEST if drops else Overflow.CLOSE, KEPT
-    return await deliver(
+    return deliver(
         host,
         recipients,
         payload,

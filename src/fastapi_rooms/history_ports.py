@@ -1,7 +1,7 @@
 """What histories are asked for, and what they ask of others."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -57,7 +57,7 @@ class ReadHistory(Protocol):
 class DeliverHere(Protocol):
     """Offers a message to the connections in this process that it is for."""
 
-    async def __call__(
+    def __call__(
         self,
         payload: Payload,
         *,
@@ -67,7 +67,7 @@ class DeliverHere(Protocol):
         exclude_users: Collection[str],
         key: str | None,
         missed: Missed | None = None,
-    ) -> Delivery:
+    ) -> Awaitable[Delivery]:
         """Deliver; neither room nor user: to everyone. `missed`: see `deliver_to`."""
         ...
 

@@ -1,6 +1,6 @@
 """`RoomManager`: rooms on top of connections."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -348,7 +348,7 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
         finally:
             await self._across.stop()
 
-    async def _deliver_here(
+    def _deliver_here(
         self,
         payload: Payload,
         *,
@@ -358,8 +358,8 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
         exclude_users: Collection[str],
         key: str | None,
         missed: Missed | None = None,
-    ) -> Delivery:
-        return await deliver_to(
+    ) -> Awaitable[Delivery]:
+        return deliver_to(
             self._host,
             self,
             payload,
@@ -374,7 +374,7 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
     async def _disconnect_here(self, user_id: str, code: int, reason: str) -> int:
         return await super().disconnect_user(user_id, code=code, reason=reason)
 
-    async def _send(
+    def _send(
         self,
         message: object,
         *,
@@ -385,10 +385,10 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
         key: str | None = None,
         idempotency_key: str | None = None,
         version: int | None = None,
-    ) -> Delivery:
+    ) -> Awaitable[Delivery]:
         payload = Payload.of(message)
         check_size(payload, self.queue)
-        return await self._across.broadcast(
+        return self._across.broadcast(
             payload,
             room=room,
             user=user,

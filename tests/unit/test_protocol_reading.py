@@ -72,6 +72,18 @@ def flaw_of(frame: Any) -> Flaw:
     return found
 
 
+def object_of(pairs: list[tuple[str, Any]]) -> str:
+    return "{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in pairs) + "}"
+
+
+def answer_to(message: str) -> str:
+    """What it means, with what `==` does not tell apart: 1, 1.0 and true."""
+    try:
+        return repr(read(message))
+    except BadMessage as error:
+        return str(error)
+
+
 def check(message: str) -> None:
     try:
         found = read(message)
@@ -112,6 +124,23 @@ def test_any_json_value_has_an_answer(value: Any) -> None:
 @given(LIKELY | st.lists(LIKELY, max_size=4))
 def test_whatever_has_a_type_has_an_answer(value: Any) -> None:
     check(json.dumps(value))
+
+
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(FIELDS), IDS | st.sampled_from([*CLIENT_FRAMES, "a"]) | PYTHONS_JSON), max_size=6
+)
+"""The fields of an object, some of them more than once."""
+
+
+@given(st.builds(lambda value: json.dumps(value), LIKELY) | st.builds(object_of, PAIRS))
+@example('{"type":"ping","x":"\\ud800"}')
+@example('{"type":"publish","room":"a","event":"said","data":NaN}')
+@example('{"type":"publish","room":"a","event":"said","data":-Infinity}')
+@example('{"type":"publish","room":"a","event":"said","data":"\ud800"}')
+@example('{"type":"publish","room":"a","event":"said","data":[1e999,-0.0,10000000000000000000000]}')
+@example('{"type":"join","id":1.0,"room":"a"}')
+def test_a_frame_alone_means_what_it_means_among_others(text: str) -> None:
+    assert answer_to(text) == answer_to(f"[{text}]")
 
 
 @given(st.binary(max_size=60))

@@ -1,7 +1,7 @@
 """What is said with one client, once it is connected: its frames, one after the other, and their answers."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, assert_never
@@ -14,6 +14,7 @@ from fastapi_rooms.errors import (
     DisconnectReason,
     InvalidToken,
 )
+from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.hooks import contained
 from fastapi_rooms.hub.commands import Commands
 from fastapi_rooms.hub.failures import INTERNAL, HubError, blame_client, refusal_of
@@ -61,6 +62,16 @@ class Rooms(Protocol):
 
     async def may_publish(self, connection: Connection[Any], room: str, event: str) -> bool:
         """Whether it may."""
+        ...
+
+    async def broadcast(self, message: object, *, room: str, event: str) -> Delivery:
+        """Say it to the members."""
+        ...
+
+    async def update_presence(
+        self, connection: Connection[Any], room: str, metadata: Mapping[str, object]
+    ) -> bool:
+        """Tell it of the connection."""
         ...
 
     def has_presence(self, room: str) -> bool:
@@ -145,7 +156,8 @@ class Exchange:
                 raise
             await self._failed(name, error, frame.id)
         except Exception as error:  # noqa: BLE001 - a user's handler may raise anything
-            await self._failed(name, error, frame.id)
+            asked = frame.type in {"publish", "presence"}  # what the client does by itself
+            await self._failed(name, blame_client(error) if asked else error, frame.id)
         else:
             if answer is not None:
                 await self._say(answer)
@@ -155,7 +167,7 @@ class Exchange:
         data: object = None
         match frame:
             case Publish():  # what comes often comes first
-                await self._as_asked(partial(self._publish, frame))
+                await self._publish(frame)
             case Send():
                 data = await self._run(frame)
             case Connect():
@@ -166,7 +178,7 @@ class Exchange:
             case Leave():
                 return await self._leave(frame)
             case Tell():
-                await self._as_asked(partial(self._tell, frame))
+                await self._tell(frame)
             case Refresh():
                 data = await self._refresh(frame)
             case _:
@@ -210,11 +222,11 @@ class Exchange:
         self._check_member(frame.room)
         if not await self._hub.may_publish(self._connection, frame.room, frame.event):
             raise HubError("forbidden", "members may not publish in this room")
-        await self._hub.room(frame.room).broadcast(frame.data, event=frame.event)
+        await self._hub.broadcast(frame.data, room=frame.room, event=frame.event)
 
     async def _tell(self, frame: Tell) -> None:
         self._check_member(frame.room)
-        await self._hub.room(frame.room).update_presence(self._connection, frame.metadata)
+        await self._hub.update_presence(self._connection, frame.room, frame.metadata)
 
     async def _refresh(self, frame: Refresh) -> dict[str, float | None]:
         if self._hub.auth is None:
@@ -226,12 +238,6 @@ class Exchange:
             raise InvalidToken("the token is another user's") from None
         expires_at = expires_at_of(user)
         return {"expires_in": None if expires_at is None else round(expires_at - time.time(), 3)}
-
-    async def _as_asked(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            raise blame_client(error) from error
 
     def _check_member(self, room: str) -> None:
         if room not in (self._connection.memberships or ()):

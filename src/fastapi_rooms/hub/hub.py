@@ -349,7 +349,8 @@ class Hub(RoomManager[UserT, Any]):
     ) -> Delivery:
         try:
             framed = frame_of(payload, room)
-            check_size(framed, self.queue)
+            if framed is not payload:  # else it was looked at already
+                check_size(framed, self.queue)
         except (UnencodableMessage, MessageTooLarge) as error:
             logger.warning("what was published for %r is said to nobody: %s", (room or user or "")[:80], error)
             return Delivery()

@@ -37,7 +37,7 @@ class Event(Payload):
     __slots__ = ()
 
     def __init__(self, data: object, name: str | None = None) -> None:
-        encoded = b"{%b}" % _fields(data, name)
+        encoded = b'{"event":%b,"data":%b}' % (_quoted(_name_of(data) if name is None else name), _encoded(data))
         super().__init__(encoded.decode(), size=len(encoded))
 
 
@@ -83,20 +83,26 @@ def frame_for(message: object, name: str | None, room: str | None) -> Payload:
     """
     if isinstance(message, Event):
         return frame_of(message, room)
-    place = b"" if room is None else b'"room":%b,' % _quoted(room)
-    encoded = b'{"type":"message",%b%b}' % (place, _fields(message, name))
+    encoded = b"%b%b}" % (_head(room, _name_of(message) if name is None else name), _encoded(message))
     return Frame(encoded.decode(), size=len(encoded))
 
 
-def _fields(data: object, name: str | None) -> bytes:
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        raise UnencodableMessage(message_type=type(data), detail="a hub speaks JSON: encode bytes as text")
-    return b'"event":%b,"data":%b' % (_quoted(_name_of(data) if name is None else name), encode_json(data))
+@lru_cache(maxsize=1024)
+def _head(room: str | None, name: str) -> bytes:
+    """A frame up to its data."""
+    place = b"" if room is None else b'"room":%b,' % _quoted(room)
+    return b'{"type":"message",%b"event":%b,"data":' % (place, _quoted(name))
 
 
 @lru_cache(maxsize=1024)
 def _quoted(text: str) -> bytes:
     return encode_json(text)
+
+
+def _encoded(data: object) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        raise UnencodableMessage(message_type=type(data), detail="a hub speaks JSON: encode bytes as text")
+    return encode_json(data)
 
 
 def _as_event(data: str | bytes) -> str:

@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from fastapi_rooms.errors import RoomsError
@@ -18,6 +18,10 @@ MOST_FRAMES: Final = 64
 
 _VALIDATE: Final = {name: model.__pydantic_validator__.validate_python for name, model in CLIENT_FRAMES.items()}
 """What `model_validate` calls, in a third of its time."""
+
+_ONE: Final[TypeAdapter[ClientFrame]] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
+_VALIDATE_ONE: Final = _ONE.validator.validate_json
+"""Of a text, in one step: half the time of the two that say what is wrong with it."""
 
 
 class BadMessage(RoomsError, ValueError):
@@ -52,6 +56,11 @@ def read(message: str) -> list[ClientFrame | Flaw]:
     Raises:
         BadMessage: It is no JSON, no object or array of objects, has more than 64, or one without a type.
     """
+    if message.startswith("{") and "NaN" not in message and "Infinity" not in message:  # it takes these for JSON
+        try:
+            return [_VALIDATE_ONE(message)]
+        except ValueError:  # ValidationError is one, and what is no Unicode raises another
+            pass
     value, whole = parse(message)
     frames = value if isinstance(value, list) else [value]
     if not 1 <= len(frames) <= MOST_FRAMES:
