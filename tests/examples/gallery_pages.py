@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, V
 from chromium import FEW_FRAMES
 
 GRACE = {"ROOMS_GRACE": "1"}
+LONGEST_WAIT = 11_000
+"""ms; a hub that stops tells its clients to come back within ten seconds."""
 DESKTOP = ViewportSize(width=1280, height=800)
 
 
@@ -20,13 +22,13 @@ class Pages:
     def __init__(self, context: BrowserContext, base: str) -> None:
         self.complaints: list[str] = []
         self.context = context
-        self._base = base
+        self.base = base
 
     def open(self, path: str) -> Page:
         page = self.context.new_page()
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(self._base + path)
+        page.goto(self.base + path)
         return page
 
     def _heard(self, message: ConsoleMessage) -> None:
@@ -82,6 +84,11 @@ def on_a_slow_line(page: Page) -> None:
     devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
     slow = {"offline": False, "latency": 300, "downloadThroughput": 30_000, "uploadThroughput": 30_000}
     devtools.send("Network.emulateNetworkConditions", slow)
+
+
+def wait_no_longer(context: BrowserContext) -> None:
+    """Put forward the clock of its pages, installed before: whatever they wait for until then is due now."""
+    context.clock.fast_forward(LONGEST_WAIT)
 
 
 def is_live(page: Page, *, timeout: float = 10_000) -> None:

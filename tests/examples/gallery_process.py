@@ -122,3 +122,10 @@ class GalleryProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class Below:
+    """An example below the gallery's address."""
+
+    def __init__(self, gallery: GalleryProcess, example: str) -> None:
+        self.url = f"{gallery.url}/{example}"

@@ -30,6 +30,8 @@ class StalledClient:
         token = sign_in(self._address[1], self._name)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)  # of a network, not of one machine:
+        # by it the server's kernel decides what it takes before anybody reads, which else is megabytes
         self._socket.settimeout(10)
         self._socket.connect(self._address)
         key = base64.b64encode(os.urandom(16)).decode()

@@ -5,67 +5,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_pages import DESKTOP, gallery, on_a_slow_line
+from gallery_pages import gallery, on_a_slow_line, wait_no_longer
 from gallery_process import GalleryProcess
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
+from studio import MOVING, Studio
 
+from chromium import FEW_FRAMES
 from fastapi_rooms.private_engine import private_redis
 
+SMALL = ViewportSize(width=700, height=520)  # each picture of a page is computed by the processor
 BACK_WITHIN = 20_000
 SECRET = "a secret of 32 characters or more, for tests"
-INKED = """([x, y]) => {
-    const canvas = document.getElementById("picture");
-    const at = [Math.round(x * canvas.width) - 2, Math.round(y * canvas.height) - 2];
-    return canvas.getContext("2d").getImageData(...at, 5, 5).data.some((byte, at) => at % 4 === 3 && byte > 128);
-}"""
-MOVING = INKED.replace("picture", "moving")
 
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    context = browser.new_context(viewport=SMALL, reduced_motion="reduce")
+    context.add_init_script(FEW_FRAMES)
     yield context
     context.close()
-
-
-class Studio:
-    """A page with a pen in its hand.
-
-    Args:
-        canvas: The picture's name; another one for each test.
-    """
-
-    def __init__(self, context: BrowserContext, gallery: GalleryProcess, canvas: str, name: str) -> None:
-        self.errors: list[str] = []
-        self.page: Page = context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(f"{gallery.url}/draw/{canvas}")
-        if self.page.locator("#door").is_visible():
-            self.page.get_by_label("Your name").fill(name)
-            self.page.get_by_role("button", name="Start to draw").click()
-        self.is_live()
-
-    def is_live(self, *, timeout: float = 10_000) -> None:
-        expect(self.page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
-
-    def draw(self, *points: tuple[float, float], lift: bool = True) -> None:
-        """A stroke through these points, as shares of the paper."""
-        box = self.page.locator("#moving").bounding_box()
-        assert box is not None
-        for number, (x, y) in enumerate(points):
-            self.page.mouse.move(
-                box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5 if number else 1
-            )
-            if number == 0:
-                self.page.mouse.down()
-        if lift:
-            self.page.mouse.up()
-
-    def shows(self, x: float, y: float, *, how: str = INKED) -> None:
-        self.page.wait_for_function(how, arg=[x, y])
-
-    def shows_not(self, x: float, y: float) -> None:
-        self.page.wait_for_function(f"at => !({INKED})(at)", arg=[x, y])
 
 
 def test_a_stroke_is_there_in_the_other_page_while_it_is_made_and_when_it_is_done(
@@ -144,12 +102,14 @@ def test_where_websockets_are_blocked_strokes_go_by_streams(
 def test_pages_come_back_by_themselves_when_the_server_was_restarted(
     context: BrowserContext, tmp_path: Path
 ) -> None:
+    context.clock.install()
     with GalleryProcess(tmp_path) as gallery:
         ada, bob = Studio(context, gallery, "again", "Ada"), Studio(context, gallery, "again", "Bob")
         gallery.stop()
         for one in (ada, bob):
             expect(one.page.locator("live-state")).not_to_have_attribute("data-state", "live")
         gallery.start()
+        wait_no_longer(context)
         for one in (ada, bob):
             one.is_live(timeout=BACK_WITHIN)
         ada.draw((0.2, 0.5), (0.8, 0.5))

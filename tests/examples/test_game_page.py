@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import pytest
 from example_process import ExampleProcess
+from gallery_pages import wait_no_longer
 from player import BLUE, RED, Player
 from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 
 from chromium import FEW_FRAMES
 from fastapi_rooms.private_engine import private_redis
 
-DESKTOP = ViewportSize(width=1280, height=800)
+DESKTOP = ViewportSize(width=1280, height=680)  # no higher than the field is, which the processor draws
 BACK_WITHIN = 20_000
 SECRET = "a secret of 32 characters or more, for tests"
 
@@ -196,6 +197,7 @@ def test_where_websockets_are_blocked_the_game_goes_by_streams(
 
 
 def test_pages_come_back_by_themselves_when_the_server_was_restarted(context: BrowserContext) -> None:
+    context.clock.install()
     with ExampleProcess() as game:
         ada, bob = Player(context, game, "again", "Ada"), Player(context, game, "again", "Bob")
         for one in (ada, bob):
@@ -204,6 +206,7 @@ def test_pages_come_back_by_themselves_when_the_server_was_restarted(context: Br
         for one in (ada, bob):
             expect(one.page.locator("live-state")).not_to_have_attribute("data-state", "live")
         game.start()
+        wait_no_longer(context)
         for one in (ada, bob):
             one.is_live(timeout=BACK_WITHIN)
             one.plays()
