@@ -59,6 +59,7 @@ class Publisher:
         self._numbers = itertools.count(1)
         self._tasks = TaskOwner()
         self._connecting = asyncio.Lock()
+        self._deadlines: set[asyncio.Timeout] = set()
         self._line: _Line | None = None
         self._closed = False
 
@@ -153,8 +154,17 @@ class Publisher:
         await self._tell(channel, seal(header))
 
     async def close(self) -> None:
-        """Let go of the broker; harmless where it is done already. What is under way fails."""
+        """Let go of the broker; harmless where it is done already.
+
+        What is under way fails at once: with `ConfigurationError` what waits for a connection, none of which was
+        sent, and with `BrokerUnavailable` what the engine has not taken yet.
+        """
         self._closed = True
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(0)
+        if self._connecting.locked():
+            self._tasks.spawn(self._attempts_have_ended(), name="publisher's last attempt")
         if self._line is not None:
             self._line.end()
         await self._tasks.join(_LAST_WORDS)
@@ -205,15 +215,25 @@ class Publisher:
 
     async def _connected(self) -> "_Line":
         timeout = self._broker.timings.connect
+        deadline = asyncio.timeout(timeout)
+        self._deadlines.add(deadline)
         try:
-            async with asyncio.timeout(timeout), self._connecting:
+            async with deadline, self._connecting:
                 return await self._connect()
         except TimeoutError:
+            if self._closed:  # which has moved the deadline
+                raise _closed() from None
             raise BrokerUnavailable(f"{self._broker} was not reached in {timeout:g} s") from None
         except RoomsError:
             raise
         except Exception as error:  # drivers raise what they like
             raise BrokerUnavailable(f"{self._broker} is out of reach: {error!r}") from error
+        finally:
+            self._deadlines.discard(deadline)
+
+    async def _attempts_have_ended(self) -> None:
+        async with self._connecting:  # which is given in turn
+            return
 
     async def _connect(self) -> "_Line":
         self._check_open()
@@ -228,7 +248,7 @@ class Publisher:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ConfigurationError("this publisher is closed: make a new one")
+            raise _closed()
 
 
 class _Line:
@@ -272,6 +292,10 @@ class _Line:
         """Nothing is listened to: this is how a connection that breaks while nothing is sent is noticed."""
         while True:
             await self._connection.receive()
+
+
+def _closed() -> ConfigurationError:
+    return ConfigurationError("this publisher is closed: make a new one")
 
 
 def _name(room: str) -> str:

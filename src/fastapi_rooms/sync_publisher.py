@@ -101,7 +101,10 @@ class SyncPublisher:
         self._do(lambda one: one.close_room(room, code=code, reason=reason))
 
     def close(self) -> None:
-        """End the thread and the connection of this process; harmless where it is done already."""
+        """End the thread and the connection of this process; harmless where it is done already.
+
+        What other threads have under way fails, as in `Publisher.close`.
+        """
         self._thread().close()
 
     def _do(self, work: "Callable[[Publisher], Coroutine[Any, Any, None]]") -> None:

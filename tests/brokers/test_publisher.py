@@ -9,11 +9,13 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from fastapi_rooms import CloseCode, ConfigurationError, MessageTooLarge
-from fastapi_rooms.brokers import Broker, MemoryBroker
+from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 from fastapi_rooms.errors import BrokerUnavailable, WrongEventLoop
 from fastapi_rooms.publisher import Publisher
 from fastapi_rooms.sync_publisher import SyncPublisher
@@ -25,6 +27,12 @@ from .workers import SOON, Manager, Worker, workers
 _PREFIXES = itertools.count()
 IN_TIME = QUICK.connect + QUICK.publish + 0.5
 """Seconds: what a publisher may take, and some for a busy machine."""
+
+PATIENT = BrokerTimings(connect=60.0)
+"""Of brokers that are silent, where something else is to end the attempt to connect."""
+
+ASYNCPG_LOGS = pytest.mark.logged_errors("asyncio")
+"""It leaves a future's error unseen where an attempt is cancelled in the turn in which the server accepts it."""
 
 
 @pytest.fixture
@@ -277,18 +285,67 @@ def test_a_blocking_publisher_says_in_time_that_the_engine_is_out_of_reach_and_w
         publisher.publish("lobby", "after")
 
 
-async def test_closing_ends_what_is_under_way(own_engine: Engine) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        silent.settimeout(IN_TIME)
-        publisher = Publisher(own_engine.broker(port=silent.getsockname()[1]))
-        call = asyncio.create_task(publisher.publish("lobby", "lost"))
-        accepted, _ = await asyncio.to_thread(silent.accept)
-        with accepted:
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Accepts connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(SOON)
+        yield silent
+
+
+def hung_up(accepted: socket.socket) -> bool:
+    """Whether the other end is gone; waits for it."""
+    accepted.settimeout(SOON)
+    while accepted.recv(1000):
+        pass
+    return True
+
+
+@ASYNCPG_LOGS
+async def test_closing_ends_an_attempt_to_connect_and_all_that_wait_for_it(
+    own_engine: Engine, silent: socket.socket
+) -> None:
+    publisher = Publisher(own_engine.broker(port=silent.getsockname()[1], timings=PATIENT))
+    calls = [asyncio.create_task(publisher.publish("lobby", "lost")) for _ in range(3)]
+    accepted, _ = await asyncio.to_thread(silent.accept)
+    with accepted:
+        async with asyncio.timeout(SOON):
             await publisher.close()
-            with pytest.raises((BrokerUnavailable, ConfigurationError)):
+        assert all(call.done() for call in calls)
+        for call in calls:
+            with pytest.raises(ConfigurationError, match="closed"):
                 await call
+        assert await asyncio.to_thread(hung_up, accepted)
+
+
+async def test_closing_ends_a_message_that_the_engine_has_not_taken(own_engine: Engine) -> None:
+    publisher = Publisher(own_engine.broker(timings=BrokerTimings(publish=60.0)))
+    await publisher.publish("lobby", "before")
+    own_engine.freeze()
+    try:
+        call = asyncio.create_task(publisher.publish("lobby", "lost"))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):
+            await publisher.close()
+            with pytest.raises(BrokerUnavailable):
+                await call
+    finally:
+        own_engine.thaw()
+
+
+@ASYNCPG_LOGS
+def test_closing_a_blocking_publisher_ends_an_attempt_to_connect(
+    own_engine: Engine, silent: socket.socket
+) -> None:
+    broker = partial(own_engine.broker, port=silent.getsockname()[1], timings=PATIENT)
+    with SyncPublisher(broker) as publisher, ThreadPoolExecutor() as threads:
+        call = threads.submit(publisher.publish, "lobby", "lost")
+        accepted, _ = silent.accept()
+        with accepted:
+            publisher.close()
+            assert not [one for one in threading.enumerate() if one.name == "fastapi_rooms publisher"]
+            assert isinstance(call.exception(SOON), ConfigurationError)
+            assert hung_up(accepted)
 
 
 async def refused(publisher: Publisher) -> BrokerUnavailable:

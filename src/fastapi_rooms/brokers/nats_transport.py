@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from fastapi_rooms.brokers.cancelling import cancellable
 from fastapi_rooms.errors import MissingExtra
 
 try:
@@ -36,7 +37,7 @@ async def start(
     failed: Callable[[Exception], Awaitable[None]],
     ended: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Connect to one of the servers, once.
+    """Connect to one of the servers, once. Cancelled, it ends soon; the client is to be closed then.
 
     Args:
         client: What connects; new.
@@ -52,22 +53,24 @@ async def start(
         Exception: What the driver raises.
     """
     is_token = login.password is None
-    await client.connect(
-        [f"nats://{server}" for server in servers],
-        name=name,
-        allow_reconnect=False,
-        max_reconnect_attempts=1,  # even so it tries twice; 0 would be without end
-        reconnect_time_wait=0,
-        connect_timeout=math.ceil(timeout),
-        pending_size=0,  # else a full buffer is waited for in a way that swallows cancellation
-        flusher_queue_size=0,  # the same
-        error_cb=failed,
-        closed_cb=ended,
-        tls=tls,
-        user=None if is_token else login.user,
-        password=login.password,
-        token=login.user if is_token else None,
-        user_credentials=login.credentials,
+    await cancellable(
+        client.connect(
+            [f"nats://{server}" for server in servers],
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # even so it tries twice; 0 would be without end
+            reconnect_time_wait=0,
+            connect_timeout=math.ceil(timeout),
+            pending_size=0,  # else a full buffer is waited for in a way that swallows cancellation
+            flusher_queue_size=0,  # the same
+            error_cb=failed,
+            closed_cb=ended,
+            tls=tls,
+            user=None if is_token else login.user,
+            password=login.password,
+            token=login.user if is_token else None,
+            user_credentials=login.credentials,
+        )
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from fastapi_rooms.brokers.cancelling import cancellable
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.redis_cluster import SCHEMES, ClusterConnection, ClusterServers
 from fastapi_rooms.brokers.redis_requests import Words, ask, connect, let_go, tell
@@ -78,7 +79,7 @@ class RedisBroker:
         """Connect, once for publishing and once for listening; to each primary of a cluster."""
         connection = await self._server.connection()
         try:
-            await connection.open()
+            await cancellable(connection.open())
         except BaseException:
             await connection.close()
             raise

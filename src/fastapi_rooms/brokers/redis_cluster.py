@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+from fastapi_rooms.brokers.cancelling import cancellable
 from fastapi_rooms.brokers.interface import BrokerTimings
 from fastapi_rooms.brokers.redis_cluster_node import Command, Inbox, Node
 from fastapi_rooms.brokers.redis_streams import append_by, read_by
@@ -62,14 +63,14 @@ class ClusterServers:
             cluster = await self._look()
         else:
             cluster = self._client
-            await cluster.initialize()
-            await cluster.nodes_manager.initialize()  # which the line above does the first time alone
+            await cancellable(cluster.initialize())
+            await cancellable(cluster.nodes_manager.initialize())  # which the line above does the first time alone
         return ClusterConnection(cluster, timings=self._timings)
 
     async def _look(self) -> RedisCluster:
         cluster = self._from_url()
         try:
-            await cluster.nodes_manager.initialize()
+            await cancellable(cluster.nodes_manager.initialize())
         finally:
             for nodes in ("nodes_cache", "startup_nodes"):
                 await cluster.nodes_manager.aclose(nodes)

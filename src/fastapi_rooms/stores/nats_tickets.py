@@ -4,10 +4,11 @@ import asyncio
 import math
 import re
 import struct
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from fastapi_rooms.auth.unavailable import AuthenticationUnavailable
+from fastapi_rooms.brokers.cancelling import cancellable
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import ConfigurationError, MissingExtra
 from fastapi_rooms.stores.address import shown
@@ -168,13 +169,13 @@ class NatsTicketStore:
     def _forgotten_after(self, ttl: float) -> dict[str, str]:
         return {"Nats-TTL": str(math.ceil(ttl))} if self._forgets_single else {}
 
-    async def _run(self, ask: Callable[[JetStreamContext], Awaitable[_T]]) -> _T:
+    async def _run(self, ask: Callable[[JetStreamContext], Coroutine[Any, Any, _T]]) -> _T:
         client: Client | None = None
 
         async def run() -> _T:
             nonlocal client
             client = await self._connected()
-            return await ask(client.jetstream(timeout=self._guard.timeout))
+            return await cancellable(ask(client.jetstream(timeout=self._guard.timeout)))
 
         try:
             return await self._guard.run(run)
@@ -197,7 +198,7 @@ class NatsTicketStore:
                 await self.close()
                 client = self._client = await connect(self._servers, timeout=self._guard.timeout)
             if self._ready is not client:
-                await self._find_bucket(client.jetstream(timeout=self._guard.timeout))
+                await cancellable(self._find_bucket(client.jetstream(timeout=self._guard.timeout)))
                 self._ready = client
             return client
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi_rooms.auth.unavailable import TicketStoreFull
+from fastapi_rooms.brokers.cancelling import cancellable
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.errors import ConfigurationError, MissingExtra
 from fastapi_rooms.stores.address import parsed, shown, unusable
@@ -78,7 +79,7 @@ class RedisTicketStore:
             except OutOfMemoryError as error:
                 raise TicketStoreFull("too many tickets are waiting to be used") from error
 
-        await self._guard.run(put)
+        await self._guard.run(lambda: cancellable(put()))
 
     async def take(self, ticket_hash: str) -> bytes | None:
         """The value, removed; `None` where there is none, or its time is over. Atomic.
@@ -91,7 +92,7 @@ class RedisTicketStore:
             value: bytes | None = await self._client.getdel(self._key(ticket_hash))  # type: ignore[assignment]  # not decoded
             return value
 
-        return await self._guard.run(take)
+        return await self._guard.run(lambda: cancellable(take()))
 
     async def close(self) -> None:
         """Close what the store has opened; never raises. A later use connects again."""
