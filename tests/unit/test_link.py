@@ -245,7 +245,7 @@ async def test_a_blocked_write_closes_the_link_at_the_deadline() -> None:
 
 async def test_an_awaited_send_without_space_closes_the_link_at_the_deadline() -> None:
     transport = FakeTransport()
-    link = make_link(transport, queue=QueueLimits(messages=1, send_timeout=SHORT * 4, close_timeout=SHORT))
+    link = make_link(transport, queue=QueueLimits(messages=1, send_timeout=SHORT * 15, close_timeout=SHORT))
     transport.stall()
     link.deliver(HELLO, Overflow.CLOSE)
     sends = [asyncio.create_task(link.send(Payload(text))) for text in "ab"]

@@ -41,7 +41,8 @@ class RoomsClient:
         token: What authenticates: a text; or a function, `async` or not, that is called for each connection, and
             again when 80 % of a JWT's life is over. `None` (default): nothing, or `headers`.
         transport: "auto" (default): WebSockets; an event stream with requests beside it where two in a row cannot
-            be opened, or are ended by something on the way before the hub says anything. "websocket", "sse": only that.
+            be opened, or are ended by something on the way before the hub says anything. "websocket", "sse": only
+            that.
         headers: Sent with the handshake, and with each request of an event stream.
         tls: For `https://`; `None`: the system's authorities are trusted.
         queue: Requests that wait for a connection at most; above that, `Offline` is raised.
