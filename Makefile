@@ -62,7 +62,8 @@ coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
 WHOLES := examples docs js proofs rfc differential hub/test_hostile.py client/test_restarts.py client/test_tail.py \
   $(addprefix conformance/test_,churn.py alive.py joined.py bursts.py stalled_clients.py) \
   $(addprefix brokers/test_,worker_processes.py history_processes.py history_stalled.py history_outages.py presence_processes.py \
-    four_workers.py story_of_rooms.py races.py outages.py redis_cluster.py redis_servers.py presence.py)
+    four_workers.py story_of_rooms.py races.py outages.py redis_cluster.py redis_servers.py presence.py \
+    histories.py history_entry.py rooms_across_processes.py listening_processes.py)
 
 .venv-lowest/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
