@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TEST_WORKERS ?= auto
+TEST_WORKERS ?= $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 PYTEST_ARGS ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -17,7 +17,7 @@ CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closi
   inbox liveness rate send_queue ports reader writer link connection registry frames batch gather tally recipient))
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools run test soak coverage test-lowest check fix docs bench bench-full build clean
+.PHONY: help js-tools run test test-pages soak coverage test-lowest check fix docs bench bench-full build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,11 @@ $(VENV)/.%-installed: pyproject.toml | $(BIN)/python
 run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000; WORKERS=2 shares it between two processes
 	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
-test: $(VENV)/.test-installed ## All tests, on real servers and in a real browser where there is one
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+test: $(VENV)/.test-installed ## All tests but test-pages, on real servers, and in a real browser where there is one
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not pages")
+
+test-pages: $(VENV)/.test-installed ## The examples' pages in a real browser: a third of the time of all tests
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup -m pages tests/examples $(PYTEST_ARGS)
 
 js-tools: $(VENV)/js/.installed ## TypeScript's compiler and axe-core, for tests of types and of accessibility; needs npm
 
@@ -47,11 +50,11 @@ $(VENV)/js/.installed:
 	@touch $@
 
 soak: $(VENV)/.test-installed ## The tests with the deadlines that users have, ten times as long, longer stories, proofs in full
-	ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs tests/conformance/test_churn.py)
-	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) -m hypothesis --ignore tests/brokers)
+	ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs tests/conformance/test_churn.py)
+	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto -m hypothesis --ignore tests/brokers)
 	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -s tests/examples/test_game_load.py tests/examples/test_draw_load.py)
 
-coverage: $(VENV)/.test-installed ## All tests, and the coverage that we promise
+coverage: $(VENV)/.test-installed ## All tests, pages included, and the coverage that we promise
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
