@@ -17,7 +17,7 @@ CORE := $(subst $(space),$(comma),$(patsubst %,*/fastapi_rooms/%.py,errors closi
   inbox liveness rate send_queue ports reader writer link connection registry frames batch gather tally recipient))
 
 .DEFAULT_GOAL := help
-.PHONY: help js-tools run test test-pages soak coverage test-lowest check fix docs bench bench-full build clean
+.PHONY: help js-tools run test test-all soak coverage test-lowest check fix docs bench bench-full build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,11 +36,11 @@ $(VENV)/.%-installed: pyproject.toml | $(BIN)/python
 run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:8000; WORKERS=2 shares it between two processes
 	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
-test: $(VENV)/.test-installed ## All tests but test-pages, on real servers, and in a real browser where there is one
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not pages")
+test: $(VENV)/.test-installed ## The library, on real servers and brokers; PYTEST_ARGS chooses among all tests
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not whole")
 
-test-pages: $(VENV)/.test-installed ## The examples' pages in a real browser: a third of the time of all tests
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup -m pages tests/examples $(PYTEST_ARGS)
+test-all: $(VENV)/.test-installed ## And examples, tutorial and pages, in a real browser where there is one; twice the time
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 js-tools: $(VENV)/js/.installed ## TypeScript's compiler and axe-core, for tests of types and of accessibility; needs npm
 
@@ -54,7 +54,7 @@ soak: $(VENV)/.test-installed ## The tests with the deadlines that users have, t
 	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto -m hypothesis --ignore tests/brokers)
 	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -s tests/examples/test_game_load.py tests/examples/test_draw_load.py)
 
-coverage: $(VENV)/.test-installed ## All tests, pages included, and the coverage that we promise
+coverage: $(VENV)/.test-installed ## test-all, and the coverage that we promise
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --fail-under=95

@@ -26,7 +26,11 @@ LOGGED_ERRORS_MARKER = (
     "logged_errors(*loggers): this test logs errors on purpose, to 'fastapi_rooms' or to the loggers named"
 )
 UNMEASURED_MARKER = "unmeasured: what this test runs of ours was measured elsewhere"
-PAGES_MARKER = "pages: pages of the examples in a real browser; `make test-pages`, and CI"
+WHOLE_MARKER = "whole: what users see, as a whole; for `make test-all`, and CI"
+
+WHOLES = ("examples", "proofs")
+TUTORIALS = ("test_tutorial", "test_readme_page")
+"""Tests of what users see, as a whole, as are all in a browser: they take as long as all others."""
 
 ELSEWHERE = ("conformance", "differential", "docs", "examples", "js", "proofs", "rfc")
 """Folders of tests whose servers are processes of their own: what is measured here is the tests."""
@@ -43,12 +47,13 @@ STORIES = {
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module's pages share one browser, and so one worker; those of the examples are a target of their own."""
+    """A module's pages share one browser, and so one worker."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"chromium {item.path.stem}"))
-            if item.path.parent.name == "examples":
-                item.add_marker(pytest.mark.pages)
+            item.add_marker(pytest.mark.whole)
+        if item.path.parent.name in WHOLES or item.path.stem.startswith(TUTORIALS):
+            item.add_marker(pytest.mark.whole)
         if item.path.parent.name in ELSEWHERE or item.path.name in STORIES:
             item.add_marker(pytest.mark.unmeasured)
 
@@ -72,7 +77,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
     config.addinivalue_line("markers", UNMEASURED_MARKER)
-    config.addinivalue_line("markers", PAGES_MARKER)
+    config.addinivalue_line("markers", WHOLE_MARKER)
     # How slowly examples are made says how busy the machine is.
     calm = [HealthCheck.too_slow]
     settings.register_profile("scaled", max_examples=examples(100), suppress_health_check=calm)

@@ -183,7 +183,7 @@ async def test_who_is_away_again_and_again_misses_nothing_and_gets_nothing_twice
     for one in travellers:
         assert one.told == [Told(None, None), *[always] * (len(one.told) - 1)]
         assert (one.sent_away, one.replayed > 0) == ([], True)
-    assert sum(one.replayed for one in travellers) > 5 * ROAMERS  # how much each one gets is chance
+    assert sum(one.replayed for one in travellers) > 2 * ROAMERS  # how much each one gets is chance
     assert (
         sum(len(one.told) - 1 for one in travellers) > ROAMERS * ROAMING / (AWAY + STAY) / 4
     )  # they are slow, too
