@@ -69,7 +69,7 @@ PUBSUB = Speech(
 """Its JSON-RPC. The server awaits the answer of each subscriber, and who publishes is one: it must not wait."""
 
 _CONNECT = (("send", '{"type":"connect","id":1}'), ("await", '{"type":"connected",'))
-_MESSAGE = '{"type":"message","room":"general","event":"message","data":$payload}'
+_MESSAGE = '{"room":"general","data":$payload}'
 
 HUB = Speech(
     prologue=(

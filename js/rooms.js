@@ -1,8 +1,8 @@
-// See rooms.d.ts; what begins with _ is for this file.
+// See rooms.d.ts; what begins with _ is ours.
 
 const FRAMES = 64; // in one message …
-const LENGTH = 16_384; // … or the server may find it too long
-const BUFFER = 1_000; // messages that wait for a reader
+const LENGTH = 16_384; // … or it may be too long
+const BUFFER = 1_000; // waiting for a reader
 const REMEMBERED = 3_600_000; // ms
 const FOREVER = 1e6; // s
 
@@ -151,7 +151,7 @@ export class Rooms extends Emitter {
   #auto;
   #streaming;
   #rooms = new Map();
-  #queue = []; // what is not sent yet, in order
+  #queue = []; // not sent yet, in order
   #waiters = new Map(); // for answers, by id
   #id = 0;
   #link;
@@ -354,7 +354,7 @@ export class Rooms extends Emitter {
     try {
       return sessionStorage[how]("fastapi-rooms:" + this.#url, value);
     } catch {
-      // none here, or forbidden
+      // none, or forbidden
     }
   }
 
@@ -550,7 +550,7 @@ export class Rooms extends Emitter {
   }
 
   #handle(frame) {
-    const { type, id, code, detail, field } = frame;
+    const { type = "message", id, code, detail, field } = frame;
     const room = this.#rooms.get(frame.room);
     const waiter = this.#waiters.get(id);
     this.#waiters.delete(id);
@@ -559,6 +559,7 @@ export class Rooms extends Emitter {
     else if (error) this.#fail(error);
     switch (type) {
       case "message":
+        frame.event ??= type;
         if (frame.room === undefined) this._tell(frame);
         else if (room?._in) this.#deliver(room, frame);
         else room?._held.push(frame);

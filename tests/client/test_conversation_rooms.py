@@ -220,3 +220,11 @@ def test_a_message_of_no_room_is_delivered_and_one_of_a_strange_room_is_not() ->
     talk.happened()
     talk.hear({"type": "message", "event": "hello", "data": 1}, message("x", room="strange"))
     assert talk.happened() == [Said(None, Message("hello", 1))]
+
+
+def test_a_frame_without_a_type_is_a_message_and_its_event_is_one_by_that_name_if_it_has_none() -> None:
+    talk = Talk()
+    talk.connect()
+    talk.happened()
+    talk.hear({"data": 1}, {"event": "hello", "data": None})
+    assert talk.happened() == [Said(None, Message("message", 1)), Said(None, Message("hello", None))]

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message
 
 from fastapi_rooms.testing import eventually
+from hub.usual import whole
 
 
 class EventStream:
@@ -70,7 +71,7 @@ class EventStream:
             data = "\n".join(line[6:] for line in lines if line.startswith("data: "))
             if data and self.status == 200:
                 value = json.loads(data)
-                self.frames += value if isinstance(value, list) else [value]
+                self.frames += map(whole, value if isinstance(value, list) else [value])
 
 
 @asynccontextmanager

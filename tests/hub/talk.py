@@ -15,6 +15,7 @@ from fastapi_rooms.identity import Identity
 from fastapi_rooms.protocol.reading import SUBPROTOCOL
 from fastapi_rooms.protocol.server_frames import SERVER_FRAMES
 from fastapi_rooms.testing import Client, WaitTimeout, WebSocketSession
+from hub.usual import whole
 
 Frame = dict[str, Any]
 
@@ -75,9 +76,9 @@ class Talk:
             message = await self.ws.receive_json(timeout=timeout)
             self._heard.extend(message if isinstance(message, list) else [message])
         frame = self._heard.popleft()
-        told = MODELS[frame["type"]].model_validate(frame).model_dump(mode="json")
+        told = MODELS[frame.get("type")].model_validate(frame).model_dump(mode="json")
         assert told == frame, "more, or less, than the model has"
-        return frame
+        return whole(frame)
 
     async def until(self, kind: str, *, timeout: float | None = None, **fields: Any) -> Frame:
         """The next frame of this type and with these fields; what comes before is in `passed`."""

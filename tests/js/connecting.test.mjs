@@ -211,6 +211,14 @@ test("messages without a room have their names to themselves", async (t) => {
   assert.deepEqual(states, ["connected"]);
 });
 
+test("a frame without a type is a message, and its event is one by that name if it has none", async (t) => {
+  const { rooms, socket } = await connected(t);
+  const heard = [];
+  rooms.on("*", (data, { event }) => heard.push([event, data]));
+  await socket.say({ data: 1 }, { event: "notice", data: 2 });
+  assert.deepEqual(heard, [["message", 1], ["notice", 2]]);
+});
+
 test("what was dropped is told", async (t) => {
   const { rooms, socket } = await connected(t);
   const dropped = [];

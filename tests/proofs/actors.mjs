@@ -144,7 +144,7 @@ class Actor {
   }
 
   #frames(direction, text) {
-    for (const frame of [JSON.parse(text)].flat()) this.note(`${direction} ${frame.type}`, { frame });
+    for (const frame of [JSON.parse(text)].flat()) this.note(`${direction} ${frame.type ?? "message"}`, { frame });
   }
 }
 

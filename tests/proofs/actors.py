@@ -162,7 +162,7 @@ def _write_down(wire: type[WebSocketWire] | type[EventStreamWire]) -> None:
         if actor is not None:
             read = json.loads(text)
             for frame in read if isinstance(read, list) else [read]:
-                actor.note(f"{direction} {frame['type']}", frame=frame)
+                actor.note(f"{direction} {frame.get('type', 'message')}", frame=frame)
 
     async def received(self: Any) -> str | bytes:
         message = await receive(self)

@@ -7,6 +7,8 @@ from typing import Any
 
 import jwt
 
+from hub.usual import whole
+
 from .script import FROM_OUTSIDE
 
 Entry = dict[str, Any]
@@ -103,7 +105,7 @@ def _heard(journal: Iterable[Entry]) -> Entry:
 
 
 def _frames(journal: Iterable[Entry], direction: str) -> list[Entry]:
-    found = [entry["frame"] for entry in journal if entry["kind"].startswith(direction)]
+    found = [whole(entry["frame"]) for entry in journal if entry["kind"].startswith(direction)]
     return [frame for frame in found if frame["type"] not in _OF_THE_WAY and frame.get("data") != FROM_OUTSIDE]
 
 

@@ -15,6 +15,7 @@ from fastapi_rooms.payload import Payload
 from fastapi_rooms.position import Position
 from fastapi_rooms.protocol.events import FRAMING, Event, Frame, event_of, frame_for, frame_of
 from fastapi_rooms.protocol.server_frames import MessageFrame
+from hub.usual import whole
 
 HERE = Position("a", "epoch", 7)
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def frame(payload: Payload, room: str | None = "a", position: Position | None = 
     assert "\r" not in text
     parsed: dict[str, Any] = json.loads(text)
     MessageFrame.model_validate(parsed)
-    return parsed
+    return whole(parsed)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +129,18 @@ def test_an_event_is_one_already_and_keeps_its_name() -> None:
 
 def test_a_frame_says_where_and_which_is_its_place() -> None:
     event = Event(1, "e")
-    assert frame_of(event, "a").data == '{"type":"message","room":"a","event":"e","data":1}'
-    assert frame_of(event, None).data == '{"type":"message","event":"e","data":1}'
+    assert frame_of(event, "a").data == '{"room":"a","event":"e","data":1}'
+    assert frame_of(event, None).data == '{"event":"e","data":1}'
     framed = frame_of(event, "a", HERE)
-    assert framed.data == f'{{"type":"message","room":"a","event":"e","data":1,"position":"{HERE}"}}'
+    assert framed.data == f'{{"room":"a","event":"e","data":1,"position":"{HERE}"}}'
     assert isinstance(framed, Frame)
     assert framed.event_id == str(HERE)
+
+
+def test_what_is_usual_is_left_out_of_a_frame() -> None:
+    assert frame_of(Event(1, "message"), "a").data == '{"room":"a","data":1}'
+    assert frame_for(1, None, None).data == '{"data":1}'
+    assert frame_of(Payload('{"event":"message","data":1}'), "a").data == '{"room":"a","data":1}'
 
 
 def test_a_frame_without_a_place_has_no_id_on_a_stream() -> None:

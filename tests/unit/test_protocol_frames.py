@@ -58,10 +58,10 @@ FRAMES: list[tuple[ServerFrame, str]] = [
     ),
     (LeftFrame(room="a"), '{"type":"left","room":"a"}'),
     (LeftFrame(id=0, room="a"), '{"type":"left","id":0,"room":"a"}'),
-    (MessageFrame(event="e", data=None), '{"type":"message","event":"e","data":null}'),
+    (MessageFrame(data=None), '{"data":null}'),
     (
         MessageFrame(room="a", event="e", data=[{"x": None}], position="1.x.y"),
-        '{"type":"message","room":"a","event":"e","data":[{"x":null}],"position":"1.x.y"}',
+        '{"room":"a","event":"e","data":[{"x":null}],"position":"1.x.y"}',
     ),
     (ReplyFrame(id=0, data=None), '{"type":"reply","id":0,"data":null}'),
     (ErrorFrame(id=1, code="x", detail=""), '{"type":"error","id":1,"code":"x","detail":""}'),

@@ -64,7 +64,8 @@ def _hear(conversation: Conversation, frame: Frame, now: float) -> None:
 
 def _message(conversation: Conversation, frame: Frame) -> None:
     room = given(frame, "room", str)
-    message = Message(needed(frame, "event", str), frame.get("data"), given(frame, "position", str), room)
+    event = "message" if "event" not in frame else needed(frame, "event", str)
+    message = Message(event, frame.get("data"), given(frame, "position", str), room)
     if room is None:
         conversation.tell(Said(None, message))
         return

@@ -19,7 +19,7 @@ def read(message: str | bytes) -> list[Frame]:
     """The frames of a message.
 
     Raises:
-        BrokenMessage: It is binary, no JSON, no object or array of objects, or one has no type.
+        BrokenMessage: It is binary, no JSON, no object or array of objects, or one has neither a type nor data.
     """
     if not isinstance(message, str):
         raise BrokenMessage("the server sent bytes")
@@ -29,7 +29,11 @@ def read(message: str | bytes) -> list[Frame]:
         raise BrokenMessage("the server sent what is not JSON") from None
     frames = value if isinstance(value, list) else [value]
     for frame in frames:
-        if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        if not isinstance(frame, dict):
+            raise BrokenMessage("the server sent what is no frame")
+        if "data" in frame:
+            frame.setdefault("type", "message")  # the only one that may leave it out
+        if not isinstance(frame.get("type"), str):
             raise BrokenMessage("the server sent a frame without a type")
     return frames
 

@@ -5,7 +5,7 @@ from pydantic_core import from_json
 from fastapi_rooms.errors import MessageTooLarge
 from fastapi_rooms.listening import Heard
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.protocol.events import FRAMING, Event, event_of, frame_for
+from fastapi_rooms.protocol.events import DEFAULT_EVENT, FRAMING, Event, event_of, frame_for
 
 
 def said(message: object, name: str | None, room: str | None, *, most: int | None, alone: bool) -> Payload:
@@ -32,7 +32,8 @@ def said(message: object, name: str | None, room: str | None, *, most: int | Non
 def heard(payload: Payload) -> Heard:
     """What a listener gets of a `message` frame."""
     frame = from_json(payload.data)
-    return Heard(data=frame["data"], event=frame["event"], position=frame.get("position"))
+    event = frame.get("event", DEFAULT_EVENT)
+    return Heard(data=frame["data"], event=event, position=frame.get("position"))
 
 
 def fitting_event(message: object, name: str | None, room: str | None, *, most: int | None) -> Event:

@@ -14,6 +14,9 @@ from fastapi_rooms.position import Position
 DEFAULT_EVENT: Final = "message"
 """The name of what has none."""
 
+_USUAL: Final = f'"event":"{DEFAULT_EVENT}",'
+"""What a frame leaves out."""
+
 FRAMING: Final = 256
 """Bytes that a frame has more than its event, beside the room's name; more than enough."""
 
@@ -72,7 +75,7 @@ def frame_of(payload: Payload, room: str | None, position: Position | None = Non
     head = "" if room is None else f'"room":{_quoted(room).decode()},'
     tail = "" if position is None else f',"position":"{position}"'
     event_id = None if position is None else str(position)
-    return Frame(f'{{"type":"message",{head}{str(event)[1:-1]}{tail}}}', event_id=event_id)
+    return Frame(f"{{{head}{str(event)[1:-1].removeprefix(_USUAL)}{tail}}}", event_id=event_id)
 
 
 def frame_for(message: object, name: str | None, room: str | None) -> Payload:
@@ -91,7 +94,8 @@ def frame_for(message: object, name: str | None, room: str | None) -> Payload:
 def _head(room: str | None, name: str) -> bytes:
     """A frame up to its data."""
     place = b"" if room is None else b'"room":%b,' % _quoted(room)
-    return b'{"type":"message",%b"event":%b,"data":' % (place, _quoted(name))
+    event = b"" if name == DEFAULT_EVENT else b'"event":%b,' % _quoted(name)
+    return b'{%b%b"data":' % (place, event)
 
 
 @lru_cache(maxsize=1024)

@@ -68,7 +68,7 @@ def _required(model: type[BaseModel], *, sent: bool) -> list[str]:
     return [
         name
         for name, field in fields
-        if name == "type" or field.is_required() or (sent and field.default is not None)
+        if field.is_required() or ((sent or name == "type") and field.default is not None)
     ]
 
 

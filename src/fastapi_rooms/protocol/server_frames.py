@@ -77,16 +77,19 @@ class LeftFrame(ServerFrame):
 class MessageFrame(ServerFrame):
     """Something was said; see `Event`. Made by `frame_of`; here for the schema.
 
+    Of all frames it comes most often, and to most: what is usual is left out.
+
     Attributes:
+        type: Left out: only this frame has none.
         room: Where; left out: to this user or connection alone, or to everyone.
-        event: What it is.
+        event: What it is; left out: `message`.
         data: Any JSON value.
         position: In a room with a history: who has it gets what comes after.
     """
 
-    type: Literal["message"] = "message"
+    type: Literal["message"] | None = None
     room: str | None = None
-    event: str
+    event: str | None = None
     data: JsonValue
     position: str | None = None
 
