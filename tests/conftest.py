@@ -29,7 +29,7 @@ UNMEASURED_MARKER = "unmeasured: what this test runs of ours was measured elsewh
 WHOLE_MARKER = "whole: what users see, as a whole; for `make test-all`, and CI"
 
 WHOLES = ("examples", "proofs")
-TUTORIALS = ("test_tutorial", "test_readme_page")
+WHOLE_FILES = ("test_tutorial", "test_readme_page", "test_hostile")
 """Tests of what users see, as a whole, as are all in a browser: they take as long as all others."""
 
 ELSEWHERE = ("conformance", "differential", "docs", "examples", "js", "proofs", "rfc")
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(f"chromium {item.path.stem}"))
             item.add_marker(pytest.mark.whole)
-        if item.path.parent.name in WHOLES or item.path.stem.startswith(TUTORIALS):
+        if item.path.parent.name in WHOLES or item.path.stem.startswith(WHOLE_FILES):
             item.add_marker(pytest.mark.whole)
         if item.path.parent.name in ELSEWHERE or item.path.name in STORIES:
             item.add_marker(pytest.mark.unmeasured)
