@@ -21,6 +21,7 @@ from fastapi_rooms.brokers.nats_jetstream import JetStream, Refused
 from fastapi_rooms.brokers.nats_kept import Note, Stored, entries_of, noted
 from fastapi_rooms.brokers.streams import Append, Entry, Place
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MessageTooLarge
+from fastapi_rooms.testing import eventually
 
 from .engines import STEADY, running
 from .nats_engine import NatsEngine
@@ -244,14 +245,40 @@ async def test_it_keeps_as_much_as_was_ever_asked_for(
     assert (config.max_msgs_per_subject, config.max_age) == (51, 100_000)
 
 
-async def test_of_two_that_ask_for_more_at_once_both_get_it(
+async def test_of_two_that_ask_for_more_at_once_both_get_it_as_soon_as_they_have_heard_of_each_other(
     one: Stream, other: Stream, admin: Client, prefix: str
 ) -> None:
     await asyncio.gather(one.append(b"", messages=70, seconds=90_000), other.append(b"", messages=90, seconds=10))
-    await one.append(b"", messages=70, seconds=90_000)
-    await other.append(b"", messages=90, seconds=10)
-    config = await configuration(admin, prefix)
-    assert (config.max_msgs_per_subject, config.max_age) == (91, 90_000)
+    kept = (0, 0.0)
+    async with asyncio.timeout(10):
+        while kept != (91, 90_000):
+            await one.append(b"", messages=70, seconds=90_000)
+            await other.append(b"", messages=90, seconds=10)
+            config = await configuration(admin, prefix)
+            kept = (config.max_msgs_per_subject, config.max_age)
+
+
+async def test_what_is_changed_while_it_is_looked_at_is_looked_at_again(
+    one: Stream, other: Stream, admin: Client, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.append(b"", messages=10, seconds=10)
+    stream = other.connection._streams._stream  # type: ignore[attr-defined]
+    look = stream._info
+
+    async def look_late() -> dict[str, Any]:
+        monkeypatch.undo()
+        seen: dict[str, Any] = await look()
+        changes = stream._changes
+        config = await configuration(admin, prefix)
+        config.max_msgs_per_subject, config.max_age = 5, 0
+        await admin.jetstream().update_stream(config)
+        await eventually(lambda: stream._changes > changes)
+        return seen
+
+    monkeypatch.setattr(stream, "_info", look_late)
+    await other.append(b"", messages=8, seconds=10)  # as it was seen, it keeps ten
+    await other.append(b"", messages=8, seconds=10)
+    assert (await configuration(admin, prefix)).max_msgs_per_subject == 9
 
 
 async def test_what_an_operator_has_set_stays(one: Stream, admin: Client, prefix: str) -> None:

@@ -44,6 +44,7 @@ class HistoryStream:
         self._finding = asyncio.Lock()
         self._listens = False
         self._config: dict[str, Any] | None = None
+        self._changes = 0
         self._ahead = 0.0
 
     def now(self) -> float:
@@ -86,7 +87,7 @@ class HistoryStream:
             if wanted == config:
                 return
             await self._js.call(f"STREAM.UPDATE.{self.name}", wanted)
-            self._config = None  # another may have changed it at the same time
+            self._look_again()  # another may have changed it at the same time
 
     async def found(self) -> dict[str, Any]:
         """The stream's configuration; the stream is made if there is none."""
@@ -94,12 +95,14 @@ class HistoryStream:
             if self._config is not None:
                 return self._config
             await self._listen()
+            changes = self._changes
             info = await self._info()
             config: dict[str, Any] = info["config"]
             if config.get("republish") != self._republish:
                 raise ConfigurationError(f"the stream {self.name!r} at NATS is not one of fastapi-rooms")
             self._ahead = seconds_at(info["ts"]) - time.time()
-            self._config = config
+            if changes == self._changes:  # else it may be older than the last change
+                self._config = config
             return config
 
     async def _listen(self) -> None:
@@ -113,8 +116,12 @@ class HistoryStream:
         await self._client.subscribe(f"$JS.EVENT.ADVISORY.STREAM.*.{self.name}", cb=self._changed)
         self._listens = True
 
-    async def _changed(self, message: Msg) -> None:
+    def _look_again(self) -> None:
+        self._changes += 1
         self._config = None
+
+    async def _changed(self, message: Msg) -> None:
+        self._look_again()
         if ".DELETED." in message.subject:
             self._lose(BrokerUnavailable(f"the stream {self.name!r} at NATS was deleted"))
 
