@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import HTTPException
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -305,6 +305,8 @@ async def test_what_a_publisher_sends_that_is_no_json_or_too_large_is_said_to_no
     history=st.booleans(),
     broker=st.booleans(),
 )
+@example(room="r", over=1, history=False, broker=False)
+@example(room="r", over=0, history=False, broker=False)
 def test_what_may_be_said_at_all_fits_into_every_queue(room: str, over: int, history: bool, broker: bool) -> None:
     asyncio.run(_say_at_the_border(room, over, history=history, broker=broker))
 

@@ -5,7 +5,7 @@ from pydantic_core import from_json
 from fastapi_rooms.errors import MessageTooLarge
 from fastapi_rooms.listening import Heard
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.protocol.events import DEFAULT_EVENT, FRAMING, Event, event_of, frame_for
+from fastapi_rooms.protocol.events import DEFAULT_EVENT, FRAMING, LEFT_OUT, Event, event_of, frame_for
 
 
 def said(message: object, name: str | None, room: str | None, *, most: int | None, alone: bool) -> Payload:
@@ -24,7 +24,7 @@ def said(message: object, name: str | None, room: str | None, *, most: int | Non
     """
     if alone:
         frame = frame_for(message, name, room)
-        if most is None or frame.size <= most - _beside(room):
+        if most is None or frame.size + LEFT_OUT <= most - _beside(room):  # so does the event, which may be longer
             return frame
     return fitting_event(message, name, room, most=most)
 

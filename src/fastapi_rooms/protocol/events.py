@@ -17,6 +17,9 @@ DEFAULT_EVENT: Final = "message"
 _USUAL: Final = f'"event":"{DEFAULT_EVENT}",'
 """What a frame leaves out."""
 
+LEFT_OUT: Final = len(_USUAL)
+"""Bytes that an event may have more than its frame."""
+
 FRAMING: Final = 256
 """Bytes that a frame has more than its event, beside the room's name; more than enough."""
 
