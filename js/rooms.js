@@ -1,8 +1,8 @@
 // See rooms.d.ts; what begins with _ is ours.
 
 const FRAMES = 64; // in one message …
-const LENGTH = 16_384; // … or it may be too long
-const BUFFER = 1_000; // waiting for a reader
+const LENGTH = 16_384; // … or it is too long
+const BUFFER = 1_000; // unread
 const REMEMBERED = 3_600_000; // ms
 const FOREVER = 1e6; // s
 
@@ -258,8 +258,8 @@ export class Rooms extends Emitter {
     const was = this.state;
     const opened = this.#open;
     this.#drop();
-    // No hub says that.
-    if (was !== "connected" && code < 1006) code = 1006;
+    // Maybe no hub's.
+    if (was !== "connected" && code < 1006 && !this.#streaming) code = 1006;
     const comesBack = code >= 4000 ? code < 4500 : [1001, 1005, 1006, 1011, 1012, 1013].includes(code);
     // The same token would expire again.
     if (!comesBack || (code === 4001 && typeof this.#options.token === "string")) return this.#end(code, reason);

@@ -107,6 +107,13 @@ def test_what_ends_an_open_way_as_no_hub_would_counts_as_one_that_does_not_open(
     assert one.streams
 
 
+def test_a_hub_that_ends_a_stream_before_it_connects_is_left() -> None:
+    for one in (returning("sse"), returning("auto")):
+        while not one.streams:
+            one.ended(End(1000), Reached.OPEN, now=0.0)
+        assert one.ended(End(1000), Reached.OPEN, now=0.0) is None
+
+
 def test_a_hub_that_ends_a_connection_in_peace_is_left() -> None:
     one = returning("auto")
     one.connected(0.0)

@@ -80,6 +80,17 @@ for (const code of [1000, 1001, 1005]) {
   });
 }
 
+test("a hub that ends the stream, too, before it connects is left", async (t) => {
+  const all = await auto(t);
+  for (const socket of [0, 1]) {
+    await all.sockets[socket].open();
+    await fail(all, 1000);
+  }
+  assert.equal(all.hub.streams.length, 1);
+  await all.hub.streams[0].say({ type: "close", code: 1000, reason: "go away" });
+  assert.equal(all.rooms.state, "closed");
+});
+
 test("one that the hub closed does not", async (t) => {
   const all = await auto(t);
   for (let attempt = 0; attempt < 4; attempt++) {

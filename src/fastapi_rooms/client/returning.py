@@ -100,8 +100,8 @@ class Returning:
         """A connection has ended, or did not come about: seconds until the next; `None`: there is none."""
         told, self._told = self._told, None
         connected_at, self._connected_at = self._connected_at, None
-        if reached is Reached.OPEN and end.code < BROKEN:  # no hub says that before it has said anything
-            end = replace(end, code=BROKEN)
+        if reached is Reached.OPEN and end.code < BROKEN and not self.streams:
+            end = replace(end, code=BROKEN)  # maybe no hub has said it; over a stream one does
         if not comes_back(end.code) or (self._one_token and end.code == CloseCode.TOKEN_EXPIRED):
             return None
         if connected_at is not None and now - connected_at > _SETTLED:
