@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 WHOLE = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM = os.environ.get("ROOMS_CHROMIUM") or shutil.which("chromium-headless-shell") or WHOLE
@@ -23,6 +23,11 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+SHOWN_WITHIN = 15_000
+"""ms for what a page will show; the game's lobby forgets an arena after up to five seconds, as it should."""
+
+expect.set_options(timeout=SHOWN_WITHIN)
 
 FEW_FRAMES = """
     const draw = requestAnimationFrame;

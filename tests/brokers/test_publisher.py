@@ -233,6 +233,8 @@ async def test_a_killed_engine_is_said_in_time_and_messages_go_out_again_after_i
         member = await one.join("ann", "lobby")
         for number in range(2):
             await publisher.publish("lobby", f"before {number}")
+            # An engine that is killed as soon as it has taken a message may not have told anybody of it.
+            assert await member.receive_text() == f"before {number}"
             own_engine.kill()
             for _ in range(3):
                 await refused(publisher)
@@ -240,7 +242,7 @@ async def test_a_killed_engine_is_said_in_time_and_messages_go_out_again_after_i
             own_engine.start()
             await eventually(lambda: one.hears_room("lobby"), timeout=SOON)
             await publisher.publish("lobby", f"after {number}")
-            assert [await member.receive_text() for _ in range(2)] == [f"before {number}", f"after {number}"]
+            assert await member.receive_text() == f"after {number}"
 
 
 async def test_a_connection_that_broke_while_nothing_was_sent_is_made_again_before_a_message_is_lost(
