@@ -15,12 +15,15 @@ Events = tuple[dict[str, Any], ...]
 
 
 class Batch:
-    """Messages in their order. Immutable: `then` makes the batch that has one more.
+    """Messages in their order. `then` makes the batch that has one more, and leaves this one as it is.
 
     Connections that got the same messages in a turn of the loop hold the very same batch, for `then` remembers
-    what it made last: a broadcast to a thousand makes one, and `joined` joins it once.
+    what it made last: a broadcast to a thousand makes one, and `joined` joins it once. And where a room hears
+    several broadcasts in a turn, and nothing else, `add` puts the next one in for all of them at once.
 
     Attributes:
+        holders: Recipients: they hold this batch, all of them, and nobody else does. `None`: that is not sure.
+            Whoever lets go of a batch, or must not get what others get, says so here.
         last: The last message; `None` where there is none.
         count: Messages.
         size: Their bytes, without framing.
@@ -28,24 +31,45 @@ class Batch:
         full: Whether it should be written without waiting for more.
     """
 
-    __slots__ = ("_joined", "_next", "_payloads", "count", "full", "last", "size", "tally")
+    __slots__ = ("_joined", "_next", "_payloads", "_shared", "count", "full", "holders", "last", "size", "tally")
 
     def __init__(self, payloads: list[Payload], *, size: int) -> None:
         self.last = payloads[-1] if payloads else None
         self._payloads = payloads  # shared by the batches that grow from this one: the first `count` are ours
         self._next: Batch | None = None
         self._joined: dict[int, Any] | None = None
+        self._shared = False
+        self.holders: object = None
         self.count = len(payloads)
         self.size = size
         self.tally = tally(self.count, size)
         self.full = size + self.count * HEADER_BYTES >= FULL
 
     def then(self, payload: Payload) -> "Batch":
-        """This batch and one message more."""
+        """This batch and one message more: for somebody who lets go of this one."""
+        self.holders = None
         following = self._next
-        if following is None or following.last is not payload:
+        if following is None or following.last is not payload or following.count != self.count + 1:
             following = self._next = self._grow(payload)
+        else:
+            following._shared = True
+            following.holders = None
         return following
+
+    def hold(self, recipients: object) -> None:
+        """These, and nobody else, hold it from now on, if none got it from `then` that somebody else had got."""
+        if not self._shared:
+            self.holders = recipients
+
+    def add(self, payload: Payload) -> None:
+        """Put one message more in, for all `holders`."""
+        self._payloads = self._grown(payload)
+        self._next = self._joined = None
+        self.last = payload
+        self.count += 1
+        self.size += payload.size
+        self.tally += payload.tally
+        self.full = self.size + self.count * HEADER_BYTES >= FULL
 
     def joined(self, window_bits: int) -> Any:
         """All messages as they are written.
@@ -65,11 +89,14 @@ class Batch:
         return data
 
     def _grow(self, payload: Payload) -> "Batch":
+        return Batch(self._grown(payload), size=self.size + payload.size)
+
+    def _grown(self, payload: Payload) -> list[Payload]:
         payloads = self._payloads
         if len(payloads) != self.count or not self.count:
             payloads = payloads[: self.count]  # another batch has grown from this one already
         payloads.append(payload)
-        return Batch(payloads, size=self.size + payload.size)
+        return payloads
 
 
 def _join(payloads: list[Payload], window_bits: int) -> bytes | Events:

@@ -85,7 +85,7 @@ def deliver_to(
         missed: See there; where a message must not be missed in silence. Then nothing evicts it once it is queued,
             nor is anything evicted for it: both policies that drop keep it from who has no space.
     """
-    recipients: Iterable[Connection[Any]] = host.registry
+    recipients: Iterable[Connection[Any]] = ()
     overflow: Overflow | None = None
     if room is not None:
         recipients = host.hearing(room)
@@ -93,6 +93,8 @@ def deliver_to(
         overflow = None if policy is None else policy.overflow
     elif user is not None:
         recipients = host.registry.of_user(user)
+    else:
+        recipients = host.registry.everyone()
     scope: Scope = None if overflow is None else room
     if missed is not None:
         drops = (overflow or host.overflow) in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from fastapi_rooms.batch import Batch
@@ -114,13 +115,23 @@ def fan_out(
                 closed += 1
         if (wanted := connection.link.pause_wanted()) is not None:
             pause = wanted if pause is None else max(pause, wanted)
-    return Delivery(queued=queued, dropped=dropped, closed=closed), pause
+    return _delivered(queued, dropped, closed), pause
+
+
+@lru_cache(maxsize=64)
+def _delivered(queued: int, dropped: int, closed: int) -> Delivery:
+    """What comes again and again is made once: it takes longer than to put a message into a batch."""
+    return Delivery(queued=queued, dropped=dropped, closed=closed)
 
 
 def _gather(recipients: Iterable[Connection[Any]], payload: Payload) -> tuple[int, Iterable[Connection[Any]]]:
     """Shared frames: put the message into the batches of all who are ready; how many, and who is not."""
+    if isinstance(recipients, tuple) and recipients and (first := recipients[0].pipe) is not None:
+        held = first.batch
+        if held is not None and held.holders is recipients and first.add_for_all(payload):
+            return len(recipients), ()
     others: list[Connection[Any]] = []
-    gathered = 0
+    gathered = kinds = 0
     before: Batch | None = _NOBODYS
     after: Batch | None = None
     waiting: list[Gathers] = []
@@ -138,8 +149,11 @@ def _gather(recipients: Iterable[Connection[Any]], payload: Payload) -> tuple[in
                 waiting.append(pipe)
         else:
             pipe.add(payload)
+            kinds += 1
             waiting = pipe.gatherer.waiting
             after = pipe.batch
             before = _NOBODYS if after is None else batch
         gathered += 1
+    if kinds == 1 and after is not None and not others:
+        after.hold(recipients)
     return gathered, others

@@ -123,6 +123,7 @@ class Gatherer:
             client.written += batch.tally
             try:
                 if batch is not batch_before or client.window_bits != bits_before:
+                    batch.holders = None
                     data = batch.joined(client.window_bits)
                     batch_before, bits_before = batch, client.window_bits
                 if send is None or client.descriptor < 0:
@@ -142,6 +143,7 @@ def write_batch(client: Gathers) -> None:
     """Write what one client has gathered, now."""
     batch = client.batch
     if batch is not None:
+        batch.holders = None
         client.batch = None
         client.written += batch.tally
         try:

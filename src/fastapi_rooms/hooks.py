@@ -204,13 +204,27 @@ async def contained(work: Callable[[], Awaitable[ResultT]], name: str) -> Result
     Raises:
         RoomsError: The code let the `CancelledError` of something else out.
     """
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
+    before = cancellations()
     try:
         return await work()
     except asyncio.CancelledError as error:
-        if task is None or task.cancelling() > before:
-            raise
+        check_cancelled(error, name, before=before)
+        raise
+
+
+def cancellations() -> int:
+    """How often the task that runs was cancelled so far: for `check_cancelled`."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def check_cancelled(error: asyncio.CancelledError, name: str, *, before: int) -> None:
+    """What `contained` does with it, where a coroutine more for each message would be felt.
+
+    Raises:
+        RoomsError: See there.
+    """
+    if asyncio.current_task() is not None and cancellations() <= before:
         raise RoomsError(
             f"{name} let the CancelledError of a task it cancelled out: use `await asyncio.wait([task])` after "
             "`task.cancel()`"

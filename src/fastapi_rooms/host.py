@@ -167,7 +167,8 @@ class ManagerHost(Generic[UserT]):
     def hearing(self, room: str) -> tuple[Connection[Any], ...]:
         """A snapshot of a room's members, and of who listens in it."""
         members = self.registry.in_room(room)
-        return (*members, *self.listeners.in_room(room)) if self.listeners else members
+        listeners = self.listeners.in_room(room)
+        return (*members, *listeners) if listeners else members
 
     def count_hearing(self, room: str) -> int:
         """How many there are of both."""

@@ -225,7 +225,7 @@ class ConnectionManager(Hooks[UserT, MessageT]):
             UnencodableMessage: The message cannot be encoded; nobody got it.
             WrongEventLoop: The connections live on another event loop.
         """
-        recipients = self._host.registry
+        recipients = self._host.registry.everyone()
         return await self._deliver(recipients, message, exclude=exclude, exclude_users=exclude_users, key=key)
 
     def broadcast_from_thread(
@@ -369,3 +369,16 @@ class ConnectionManager(Hooks[UserT, MessageT]):
 
 def _given(option: _T | Unset, default: _T) -> _T:
     return default if isinstance(option, Unset) else option
+
+
+def room_named(room: str | Unset) -> str | None:
+    """Which room a broadcast is for; `None`: everyone.
+
+    Raises:
+        TypeError: See `RoomManager.broadcast`.
+    """
+    if isinstance(room, str):
+        return room
+    if isinstance(room, Unset):
+        return None
+    raise TypeError(f"broadcast(room={room!r}): omit room to reach everyone, or give a room's name")

@@ -11,6 +11,9 @@ from fastapi_rooms.errors import UnencodableMessage
 from fastapi_rooms.frames import BINARY, SSE, TEXT, build_frame, shared_window
 from fastapi_rooms.tally import tally
 
+JSON_TYPES: Final = frozenset({dict, list, str, int, float, bool, type(None)})
+"""What JSON is read as: no models. To look here is quicker than to ask whether it is one."""
+
 _LINE_END: Final = re.compile("\r\n|\n|\r")
 
 
@@ -32,7 +35,9 @@ class Payload:
         self.event_id = event_id
         if isinstance(data, str):
             self.event: dict[str, Any] = {"type": "websocket.send", "text": data}
-            self.size = _utf8_size(data) if size is None else size
+            if size is None:
+                size = len(data) if data.isascii() else _utf8_size(data)
+            self.size = size
         else:
             self.event = {"type": "websocket.send", "bytes": data}
             self.size = len(data)
@@ -109,8 +114,6 @@ class Payload:
 
 
 def _utf8_size(text: str) -> int:
-    if text.isascii():
-        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
@@ -127,7 +130,7 @@ def encode_json(value: object) -> bytes:
         UnencodableMessage: The value is not JSON-able.
     """
     try:
-        if isinstance(value, BaseModel):
+        if type(value) not in JSON_TYPES and isinstance(value, BaseModel):
             return value.model_dump_json(by_alias=True).encode()
         if _orjson is not None:
             try:

@@ -115,6 +115,14 @@ class Pipe(Gathers, Protocol):
         """Gather one message; it goes out at the end of the turn, or now if that is much. Only while `ready`."""
         ...
 
+    def add_for_all(self, payload: Payload) -> bool:
+        """Gather one message for all `holders` of the batch; False where it would have to be written now."""
+        ...
+
+    def part(self) -> None:
+        """From now on it gets nothing by `add_for_all` of others: it takes no messages any more."""
+        ...
+
     def flush(self) -> None:
         """Write what was gathered now. Never raises: a failure is told to the owner."""
         ...

@@ -17,7 +17,7 @@ from fastapi_rooms.errors import CloseCode, ConfigurationError
 from fastapi_rooms.fanout import Delivery, Exclude, Missed
 from fastapi_rooms.history_policy import PolicyOf, policy_of
 from fastapi_rooms.hooks import MessageT, UserT
-from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset
+from fastapi_rooms.manager import NO_HEADERS, UNSET, ConnectionManager, Unset, room_named
 from fastapi_rooms.memberships import Joined, Memberships
 from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, Presence, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
@@ -238,11 +238,9 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
             BrokerUnavailable: The room has a history, and the broker is out of reach, or did not answer in time:
                 then it may have been published all the same.
         """
-        if not isinstance(room, (str, Unset)):
-            raise TypeError(f"broadcast(room={room!r}): omit room to reach everyone, or give a room's name")
         return await self._send(
             message,
-            room=None if isinstance(room, Unset) else room,
+            room=room_named(room),
             exclude=exclude,
             exclude_users=exclude_users,
             key=key,

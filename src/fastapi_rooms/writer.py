@@ -196,7 +196,11 @@ class Writer:
         idle = self.accepting and self._task is None
         pipe = self._transport.pipe
         self.recipient.direct = self._transport.direct if idle else None
-        self.recipient.pipe = pipe if idle and pipe is not None and pipe.ready else None
+        if pipe is not None:
+            taking = idle and pipe.ready
+            self.recipient.pipe = pipe if taking else None
+            if not taking:
+                pipe.part()
 
     def fail(self, error: Exception) -> None:
         """A message could not be written: the peer is gone, or the server says so."""

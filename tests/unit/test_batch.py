@@ -145,12 +145,17 @@ def test_many_small_messages_fill_a_batch_by_their_framing() -> None:
     assert (batch.count, batch.full, batch.then(Payload("x")).full) == (most, False, True)
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(PAYLOADS)), max_size=60))
-def test_batches_that_grow_from_one_do_not_disturb_each_other(steps: list[tuple[int, Payload]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(PAYLOADS), st.booleans()), max_size=60))
+def test_batches_that_grow_from_one_do_not_disturb_each_other(steps: list[tuple[int, Payload, bool]]) -> None:
     grown: list[tuple[Batch, list[Payload]]] = [(Batch([], size=0), [])]
-    for place, payload in steps:
+    for place, payload, for_all in steps:
         batch, model = grown[place % len(grown)]
-        grown.append((batch.then(payload), [*model, payload]))
+        if for_all and sum(one is batch for one, _ in grown) == 1:
+            batch.joined(PLAIN)
+            batch.add(payload)
+            model.append(payload)
+        else:
+            grown.append((batch.then(payload), [*model, payload]))
     for batch, model in grown:
         assert batch.joined(PLAIN) == b"".join(one.frame(PLAIN) for one in model)
         assert (batch.count, batch.size) == (len(model), sum(one.size for one in model))
@@ -172,6 +177,43 @@ def test_who_missed_a_message_shares_nothing_more_and_still_gets_its_own(
     window_bits = (PLAIN, 9, 12, 15)[window]
     assert everyone.joined(window_bits) == b"".join(one.frame(window_bits) for one in payloads)
     assert latecomer.joined(window_bits) == b"".join(one.frame(window_bits) for one in rest)
+
+
+def test_who_holds_a_batch_is_known_until_somebody_lets_go_of_it() -> None:
+    batch = Batch([], size=0).then(PAYLOADS[0])
+    batch.hold("all")
+    batch.add(PAYLOADS[1])
+    assert (batch.holders, batch.tally, batch.full) == ("all", batch_of(*PAYLOADS[:2]).tally, False)
+    batch.then(PAYLOADS[2])
+    assert batch.holders is None
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_holds_a_batch_that_others_got_too_is_not_sure(when: str) -> None:
+    start = Batch([], size=0)
+    batch = start.then(PAYLOADS[0])
+    if when == "after":
+        batch.hold("all")
+    assert start.then(PAYLOADS[0]) is batch
+    if when == "before":
+        batch.hold("all")
+    assert batch.holders is None
+
+
+@pytest.mark.parametrize("messages", [1, 2])
+def test_a_batch_that_was_added_to_is_not_taken_for_the_one_it_was(messages: int) -> None:
+    start = Batch([], size=0)
+    batch = start.then(PAYLOADS[0])
+    for payload in PAYLOADS[1 : messages + 1]:
+        batch.add(payload)
+    assert start.then(PAYLOADS[0]) is not batch
+    assert start.then(PAYLOADS[messages]).joined(PLAIN) == PAYLOADS[messages].frame(PLAIN)
+
+
+def test_a_batch_is_full_from_64_kib_however_it_came_to_them() -> None:
+    batch = batch_of(Payload(b"x"))
+    batch.add(Payload(bytes(FULL)))
+    assert batch.full
 
 
 @pytest.mark.usefixtures("collected")

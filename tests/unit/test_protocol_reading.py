@@ -22,7 +22,9 @@ from fastapi_rooms.protocol.client_frames import (
     Send,
     Tell,
 )
-from fastapi_rooms.protocol.reading import MOST_FRAMES, BadMessage, Flaw, read
+from fastapi_rooms.protocol.reading import MOST_FRAMES, BadMessage, Flaw
+from fastapi_rooms.protocol.reading import read as read_all
+from fastapi_rooms.protocol.reading import read_one as read_quickly
 
 
 def values(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
@@ -59,6 +61,18 @@ FRAMES: dict[str, dict[str, Any]] = {
 
 ANSWERED = ("connect", "join", "leave")
 """Frames that must have an id."""
+
+
+def read(message: str) -> list[ClientFrame | Flaw]:
+    """Both ways, which must not differ: `repr` tells 1, 1.0 and true apart."""
+    quickly = read_quickly(message)
+    try:
+        found = read_all(message)
+    except BadMessage:
+        assert quickly is None
+        raise
+    assert quickly is None or repr([quickly]) == repr(found)
+    return found
 
 
 def read_one(frame: Any) -> ClientFrame | Flaw:
@@ -224,6 +238,11 @@ def test_each_frame_is_read_as_what_it_is() -> None:
 @pytest.mark.parametrize("name", FRAMES)
 def test_what_may_be_left_out_may(name: str) -> None:
     assert type(read_one(FRAMES[name])) is CLIENT_FRAMES[name]
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_what_is_one_frame_and_right_is_read_the_quick_way(name: str) -> None:
+    assert read_quickly(json.dumps(FRAMES[name])) is not None
 
 
 def test_every_frame_has_an_example_here() -> None:

@@ -32,7 +32,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.registry: Registry[object] = Registry()
+        self.registry: Registry[object] = Registry(keep_from=2)
         self.all = asyncio.run(make(USERS))
         self.here: list[Connection[object]] = []
         self.member: dict[Connection[object], list[str]] = defaultdict(list)
@@ -101,6 +101,8 @@ class RegistryMachine(RuleBasedStateMachine):
         for room in ROOMS:
             assert list(registry.in_room(room)) == self.joined[room]
             assert registry.count_in_room(room) == len(self.joined[room])
+            large = len(self.joined[room]) >= 2
+            assert not large or registry.in_room(room) is registry.in_room(room)
         for user in ("ann", "bob", "cid"):
             assert list(registry.of_user(user)) == self.users[user]
             assert registry.count_of_user(user) == len(self.users[user])
@@ -110,6 +112,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @invariant()
     def empty_rooms_and_users_have_vanished(self) -> None:
         assert set(self.registry.rooms) == {room for room, members in self.joined.items() if members}
+        assert set(self.registry._snapshots) <= set(self.registry.rooms)
         assert set(self.registry.users) == {user for user, members in self.users.items() if members}
         assert all(one.memberships is None for one in self.all if not self.member[one])
 
@@ -129,6 +132,24 @@ async def test_a_snapshot_is_not_disturbed_by_what_happens_meanwhile(people: lis
         seen.append(one)
     assert seen == people
     assert (len(registry), list(registry.rooms), list(registry.users)) == (0, [], [])
+
+
+async def test_the_snapshot_of_a_large_room_is_the_same_until_somebody_comes_or_goes(
+    people: list[Connection[object]],
+) -> None:
+    registry: Registry[object] = Registry(keep_from=3)
+    for one in people:
+        registry.add(one)
+        registry.join(one, "red")
+    before = registry.in_room("red")
+    assert registry.in_room("red") is before
+    registry.leave(people[0], "red")
+    assert registry.in_room("red") == tuple(people[1:])
+    registry.remove(people[1])
+    assert registry.in_room("red") == tuple(people[2:])
+    registry.join(people[0], "red")
+    assert registry.in_room("red") == (*people[2:], people[0])
+    assert before == tuple(people)
 
 
 async def test_a_note_stays_with_the_membership(people: list[Connection[object]]) -> None:

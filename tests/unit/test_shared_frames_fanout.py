@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokers.scale import examples
-from fastapi_rooms.batch import FULL
+from fastapi_rooms.batch import FULL, Batch
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.fanout import Delivery, Exclude, fan_out
 from fastapi_rooms.gather import MANY, Gatherer
 from fastapi_rooms.options import Overflow, QueueLimits
 from fastapi_rooms.payload import Payload
+from fastapi_rooms.transports.gathered import GatheredTransport
 from unit.fakes import SHORT, DirectTransport, FakeTransport, finished, make_connection, make_link
 from unit.frame_fakes import FakeServer, piped_link, split_frames, turns
 
@@ -59,6 +60,7 @@ class Crowd:
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.gatherer = Gatherer(asyncio.get_running_loop())
+        self._rooms: dict[tuple[int, ...], tuple[Connection[object], ...]] = {}
 
     async def add(self, kind: str, queue: QueueLimits, window_bits: int = 0) -> None:
         fake = DirectTransport() if kind == DIRECT else FakeTransport()
@@ -68,6 +70,8 @@ class Crowd:
         else:
             link = await piped_link(server, queue=queue, gatherer=self.gatherer)
         connection = make_connection(link, user_id=str(len(self.members)))
+        link.writer.refresh()  # which was admitted before there was a connection
+        assert (connection.pipe is not None) is (kind == WIRED)
         self.members.append(Member(connection, server, fake))
 
     @property
@@ -81,6 +85,17 @@ class Crowd:
             self.connections, Payload.of(message), overflow=overflow, exclude=exclude, gathering=True
         )
         return delivery
+
+    def room(self, *who: int) -> tuple[Connection[object], ...]:
+        """Some of them: the very same snapshot at every call, as the registry's is."""
+        return self._rooms.setdefault(who, tuple(self.connections[one] for one in who))
+
+    def tell_room(self, message: str | Payload, *who: int) -> Delivery:
+        return fan_out(self.room(*who), Payload.of(message), overflow=Overflow.CLOSE, gathering=True)[0]
+
+    def batch(self, one: int) -> Batch | None:
+        pipe = self.connections[one].pipe
+        return None if pipe is None else pipe.batch
 
     @property
     def received(self) -> list[list[str | bytes]]:
@@ -274,8 +289,116 @@ async def test_who_does_not_gather_is_asked_nothing_of_it() -> None:
     await crowd.finish()
 
 
+async def test_what_a_room_hears_next_is_put_in_for_all_its_members_at_once(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED)
+    batches = []
+    for text in "abc":
+        assert crowd.tell_room(text, 0, 1, 2) == Delivery(queued=3)
+        batches += [crowd.batch(one) for one in range(3)]
+    assert batches[0] is not None
+    assert batches == [batches[0]] * 9
+    assert [one.statistics().sent for one in crowd.connections] == [3, 3, 3]
+    await turns(1)
+    assert (crowd.received, crowd.writes) == ([["a", "b", "c"]] * 3, [1, 1, 1])
+
+
+async def test_who_was_told_the_same_message_elsewhere_hears_nothing_of_a_room(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED, WIRED)
+    for _ in range(2):
+        same = Payload("same")
+        crowd.tell_room(same, 0)
+        crowd.tell_room(same, 1, 2)
+        crowd.tell_room(same, 3)
+        crowd.tell_room("more", 1, 2)
+        await turns(2)
+    assert crowd.received == [["same"] * 2, ["same", "more"] * 2, ["same", "more"] * 2, ["same"] * 2]
+
+
+async def test_who_was_told_last_what_a_room_was_told_next_has_missed_what_came_before(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED)
+    last = Payload("last")
+    crowd.tell_room("first", 0, 1)
+    crowd.tell_room(last, 0, 1)
+    crowd.tell_room(last, 2)
+    await turns(1)
+    assert crowd.received == [["first", "last"], ["first", "last"], ["last"]]
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+async def test_who_takes_no_messages_any_more_gets_nothing_by_what_others_get(gather: Gather, part: int) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED)
+    crowd.tell_room("a", 0, 1, 2)
+    crowd.connections[part].link.writer.refuse()
+    crowd.tell_room("b", 0, 1, 2)
+    crowd.tell_room("c", 0, 1, 2)
+    await turns(1)
+    assert crowd.received == [["a"] if one == part else ["a", "b", "c"] for one in range(3)]
+
+
+async def test_who_does_not_gather_gets_all_that_a_room_hears(gather: Gather) -> None:
+    crowd = await gather(WIRED, DIRECT, WIRED, STANDARD)
+    for text in "abc":
+        assert crowd.tell_room(text, 0, 1, 2, 3) == Delivery(queued=4)
+    await crowd.settle()
+    assert crowd.received == [["a", "b", "c"]] * 4
+
+
+async def test_who_has_ended_is_not_counted_with_the_others(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED)
+    crowd.tell_room("a", 0, 1, 2)
+    pipe = crowd.connections[1].pipe
+    assert isinstance(pipe, GatheredTransport)
+    pipe.ended()
+    assert crowd.tell_room("b", 0, 1, 2) == Delivery(queued=2, dropped=1)
+
+
+async def test_what_a_write_makes_a_room_hear_is_heard_by_all_of_it(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED)
+    crowd.tell_room("a", 0, 1)
+    crowd.tell_room("b", 1, 0)  # the same members, who came in another order
+    pipe = crowd.connections[0].pipe
+    assert pipe is not None
+    write = pipe.write_frames
+
+    def and_tell(data: object, /) -> None:
+        pipe.write_frames = write
+        write(data)
+        crowd.tell_room("c", 1, 0)
+
+    pipe.write_frames = and_tell
+    await turns(3)
+    assert crowd.received == [["a", "b", "c"]] * 2
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+async def test_who_was_written_to_before_the_others_goes_on_alone(gather: Gather, first: int) -> None:
+    crowd = await gather(WIRED, WIRED, WIRED)
+    crowd.tell_room("a", 0, 1, 2)
+    pipe = crowd.connections[first].pipe
+    assert pipe is not None
+    pipe.flush()
+    for text in "bc":
+        crowd.tell_room(text, 0, 1, 2)
+    await turns(1)
+    assert crowd.received == [["a", "b", "c"]] * 3
+    assert crowd.writes == [2 if one == first else 1 for one in range(3)]
+
+
+async def test_a_room_that_hears_much_is_written_to_whenever_that_is_enough(gather: Gather) -> None:
+    crowd = await gather(WIRED, WIRED)
+    texts = [str(number) * (FULL // 10) for number in range(10)] * 3
+    for text in texts:
+        crowd.tell_room(text, 0, 1)
+        assert all(one is None or one.size < FULL for one in map(crowd.batch, range(2)))
+    await turns(1)
+    assert crowd.received == [texts, texts]
+    assert crowd.writes[0] > 1
+
+
 SIZES = st.sampled_from([0, 1, 125, 126, 3000, FULL // 3, FULL])
+ROOMS = st.sampled_from([(0, 1, 2), (0, 1), (1, 2), (2,), (0, 1, 2, 3, 4)])
 STEPS = st.one_of(
+    st.tuples(st.sampled_from(["room", "room", "again"]), SIZES, ROOMS.map(set)),
     st.tuples(st.just("tell"), SIZES, st.sets(st.integers(0, 4))),
     st.tuples(st.just("send"), SIZES, st.sets(st.integers(0, 4), max_size=2)),
     st.tuples(st.sampled_from(["stall", "resume"]), st.just(0), st.sets(st.integers(0, 4), min_size=1)),
@@ -293,16 +416,22 @@ def test_whatever_happens_each_gets_all_of_its_messages_in_their_order(
         for kind in (WIRED, WIRED, WIRED, DIRECT, STANDARD):
             await crowd.add(kind, UNBOUNDED)
         expected: list[list[str]] = [[] for _ in crowd.members]
+        last = Payload("")
         for number, (what, size, who) in enumerate(steps):
             text = f"{number}:".ljust(size, "x")
             if what == "turn":
                 await turns(size)
+            elif what in {"room", "again"}:
+                last = last if what == "again" else Payload(text)
+                assert crowd.tell_room(last, *sorted(who)) == Delivery(queued=len(who))
+                for one in who:
+                    expected[one].append(str(last.data))
             elif what == "tell":
                 left_out = [crowd.connections[one] for one in who]
                 assert crowd.tell(text, exclude=left_out) == Delivery(queued=5 - len(who))
                 for one in set(range(5)) - who:
                     expected[one].append(text)
-            for one in who if what != "tell" else ():
+            for one in who if what in {"send", "stall", "resume"} else ():
                 if what == "send":
                     assert crowd.connections[one].send_nowait(text)
                     expected[one].append(text)

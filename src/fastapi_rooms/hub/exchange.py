@@ -1,9 +1,9 @@
 """What is said with one client, once it is connected: its frames, one after the other, and their answers."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Protocol, assert_never
 
 from fastapi_rooms.connection import Connection
@@ -15,7 +15,7 @@ from fastapi_rooms.errors import (
     InvalidToken,
 )
 from fastapi_rooms.fanout import Delivery
-from fastapi_rooms.hooks import contained
+from fastapi_rooms.hooks import cancellations, check_cancelled
 from fastapi_rooms.hub.commands import Commands
 from fastapi_rooms.hub.failures import INTERNAL, HubError, blame_client, refusal_of
 from fastapi_rooms.hub.room import HubRoom
@@ -33,7 +33,7 @@ from fastapi_rooms.protocol.client_frames import (
     Send,
     Tell,
 )
-from fastapi_rooms.protocol.reading import BadMessage, Flaw, read
+from fastapi_rooms.protocol.reading import BadMessage, Flaw, read, read_one
 from fastapi_rooms.protocol.server_frames import PONG, ErrorFrame, JoinedFrame, LeftFrame, reply
 from fastapi_rooms.send_queue import check_size
 
@@ -115,6 +115,10 @@ class Exchange:
         Raises:
             ConnectionClosed: The connection has ended meanwhile.
         """
+        frame = read_one(message)
+        if frame is not None:
+            await self._take(frame)
+            return
         try:
             frames = read(message)
         except BadMessage as error:
@@ -128,12 +132,16 @@ class Exchange:
         for frame in frames:
             if self._connection.disconnect is not None:
                 return
-            if isinstance(frame, Flaw):
-                await self._answer_flaw(frame)
-            elif frame.type == "ping":  # `isinstance` of a model takes ten times as long
-                await self._say(PONG)
-            elif frame.type != "pong":
-                await self._attempt(frame)
+            await self._take(frame)
+
+    def _take(self, frame: ClientFrame | Flaw) -> Awaitable[None]:
+        if isinstance(frame, Flaw):
+            return self._answer_flaw(frame)
+        if frame.type == "ping":  # `isinstance` of a model takes ten times as long
+            return self._say(PONG)
+        if frame.type == "pong":
+            return _nothing()
+        return self._attempt(frame)
 
     async def enter(self, room: str, since: str | None) -> None:
         """Join a room that the client has not asked for by a frame, or say that it has joined it.
@@ -149,8 +157,13 @@ class Exchange:
 
     async def _attempt(self, frame: Connect | Join | Leave | Send | Publish | Tell | Refresh) -> None:
         name = frame.command if frame.type == "send" else frame.type
+        before = cancellations()
         try:
-            answer = await contained(partial(self._handle, frame), name)
+            try:
+                answer = await (self._publish(frame) if frame.type == "publish" else self._handle(frame))
+            except asyncio.CancelledError as error:
+                check_cancelled(error, name, before=before)
+                raise
         except ConnectionClosed as error:
             if error.connection_id == self._connection.id:
                 raise
@@ -162,12 +175,10 @@ class Exchange:
             if answer is not None:
                 await self._say(answer)
 
-    async def _handle(self, frame: Connect | Join | Leave | Send | Publish | Tell | Refresh) -> Payload | None:
+    async def _handle(self, frame: Connect | Join | Leave | Send | Tell | Refresh) -> Payload | None:
         """Do what a frame says; the answer, `None` where it wants none, or has had it."""
         data: object = None
         match frame:
-            case Publish():  # what comes often comes first
-                await self._publish(frame)
             case Send():
                 data = await self._run(frame)
             case Connect():
@@ -183,9 +194,10 @@ class Exchange:
                 data = await self._refresh(frame)
             case _:
                 assert_never(frame)
-        if frame.id is None:
-            return None
-        answer = reply(frame.id, data)
+        return None if frame.id is None else self._answer(frame.id, data)
+
+    def _answer(self, frame_id: int, data: object) -> Payload:
+        answer = reply(frame_id, data)
         check_size(answer, self._connection.link.queue_limits)
         return answer
 
@@ -218,11 +230,13 @@ class Exchange:
             room = self._hub.room(frame.room)
         return await command.run(self._connection, room, frame.data, self._hub.auth)
 
-    async def _publish(self, frame: Publish) -> None:
-        self._check_member(frame.room)
-        if not await self._hub.may_publish(self._connection, frame.room, frame.event):
+    async def _publish(self, frame: Publish) -> Payload | None:
+        room, event = frame.room, frame.event
+        self._check_member(room)
+        if not await self._hub.may_publish(self._connection, room, event):
             raise HubError("forbidden", "members may not publish in this room")
-        await self._hub.broadcast(frame.data, room=frame.room, event=frame.event)
+        await self._hub.broadcast(frame.data, room=room, event=event)
+        return None if frame.id is None else self._answer(frame.id, None)
 
     async def _tell(self, frame: Tell) -> None:
         self._check_member(frame.room)
@@ -276,3 +290,7 @@ class Exchange:
         link = self._connection.link
         if link.writer.accepting and not link.writer.offer_control(payload):
             await link.send(payload)  # the client's next frames wait, too: asking is no reason to be closed
+
+
+async def _nothing() -> None:
+    """What a pong asks for."""

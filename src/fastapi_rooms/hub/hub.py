@@ -1,7 +1,7 @@
 """`Hub`: a `RoomManager` with the wire protocol `rooms.v1`, and a router."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -21,19 +21,19 @@ from fastapi_rooms.hub.exchange import Exchange
 from fastapi_rooms.hub.greeting import Greeting, check_heartbeat
 from fastapi_rooms.hub.room import HubRoom
 from fastapi_rooms.hub.router import make_router
-from fastapi_rooms.hub.saying import heard, said
+from fastapi_rooms.hub.saying import framed, heard, said, to_nobody
 from fastapi_rooms.hub.telling import diff_frame, send_away, snapshot_frame
 from fastapi_rooms.hub.uplinks import Uplinks
 from fastapi_rooms.identity import user_id_of
 from fastapi_rooms.listening import Heard
-from fastapi_rooms.manager import UNSET, Unset
+from fastapi_rooms.manager import UNSET, Unset, room_named
 from fastapi_rooms.options import Heartbeat, History, Limits, Overflow, Presence, QueueLimits, RateLimit
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Authenticator
 from fastapi_rooms.position import Position
 from fastapi_rooms.presence import PresenceDiff
 from fastapi_rooms.presence_ports import PresenceOf, presence_of
-from fastapi_rooms.protocol.events import frame_of
+from fastapi_rooms.protocol.events import Frame, frame_of
 from fastapi_rooms.protocol.server_frames import DroppedFrame, LeftFrame, SessionFrame
 from fastapi_rooms.rooms import RoomManager
 from fastapi_rooms.send_queue import Dropped, check_size
@@ -188,9 +188,10 @@ class Hub(RoomManager[UserT, Any]):
         Raises:
             UnencodableMessage: It is binary, or not JSON-able.
         """
-        return await super().broadcast(
-            self._said(message, event, room if isinstance(room, str) else None),
-            room=room,
+        name = room_named(room)
+        return await self._send(
+            said(message, event, name, most=self.queue.bytes, alone=self.broker is None),
+            room=name,
             exclude=exclude,
             exclude_users=exclude_users,
             key=key,
@@ -336,7 +337,7 @@ class Hub(RoomManager[UserT, Any]):
             finally:
                 del self._exchanges[connection]
 
-    async def _deliver_here(
+    def _deliver_here(
         self,
         payload: Payload,
         *,
@@ -346,16 +347,12 @@ class Hub(RoomManager[UserT, Any]):
         exclude_users: Collection[str],
         key: str | None,
         missed: Missed | None = None,
-    ) -> Delivery:
-        try:
-            framed = frame_of(payload, room)
-            if framed is not payload:  # else it was looked at already
-                check_size(framed, self.queue)
-        except (UnencodableMessage, MessageTooLarge) as error:
-            logger.warning("what was published for %r is said to nobody: %s", (room or user or "")[:80], error)
-            return Delivery()
-        return await super()._deliver_here(
-            framed, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key, missed=missed
+    ) -> Awaitable[Delivery]:
+        frame = payload if isinstance(payload, Frame) else framed(payload, room, user, self.queue)
+        if frame is None:
+            return to_nobody()
+        return super()._deliver_here(
+            frame, room=room, user=user, exclude=exclude, exclude_users=exclude_users, key=key, missed=missed
         )
 
     def _heard(self, payload: Payload) -> Heard:

@@ -1,11 +1,26 @@
 """What a hub says, as it is queued or published, and that it fits; and what its listeners hear of it."""
 
+import logging
+
 from pydantic_core import from_json
 
-from fastapi_rooms.errors import MessageTooLarge
+from fastapi_rooms.errors import MessageTooLarge, UnencodableMessage
+from fastapi_rooms.fanout import Delivery
 from fastapi_rooms.listening import Heard
+from fastapi_rooms.options import QueueLimits
 from fastapi_rooms.payload import Payload
-from fastapi_rooms.protocol.events import DEFAULT_EVENT, FRAMING, LEFT_OUT, Event, event_of, frame_for
+from fastapi_rooms.protocol.events import (
+    DEFAULT_EVENT,
+    FRAMING,
+    LEFT_OUT,
+    Event,
+    event_of,
+    frame_for,
+    frame_of,
+)
+from fastapi_rooms.send_queue import check_size
+
+logger = logging.getLogger("fastapi_rooms")
 
 
 def said(message: object, name: str | None, room: str | None, *, most: int | None, alone: bool) -> Payload:
@@ -27,6 +42,22 @@ def said(message: object, name: str | None, room: str | None, *, most: int | Non
         if most is None or frame.size + LEFT_OUT <= most - _beside(room):  # so does the event, which may be longer
             return frame
     return fitting_event(message, name, room, most=most)
+
+
+def framed(payload: Payload, room: str | None, user: str | None, limits: QueueLimits) -> Payload | None:
+    """The frame of what was published; `None`, and a warning, where it would not fit, or is binary."""
+    try:
+        frame = frame_of(payload, room)
+        check_size(frame, limits)
+    except (UnencodableMessage, MessageTooLarge) as error:
+        logger.warning("what was published for %r is said to nobody: %s", (room or user or "")[:80], error)
+        return None
+    return frame
+
+
+async def to_nobody() -> Delivery:
+    """What becomes of a message that nobody can be told."""
+    return Delivery()
 
 
 def heard(payload: Payload) -> Heard:

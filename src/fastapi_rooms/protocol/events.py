@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from fastapi_rooms.errors import UnencodableMessage
-from fastapi_rooms.payload import Payload, encode_json
+from fastapi_rooms.payload import JSON_TYPES, Payload, encode_json
 from fastapi_rooms.position import Position
 
 DEFAULT_EVENT: Final = "message"
@@ -89,7 +89,8 @@ def frame_for(message: object, name: str | None, room: str | None) -> Payload:
     """
     if isinstance(message, Event):
         return frame_of(message, room)
-    encoded = b"%b%b}" % (_head(room, _name_of(message) if name is None else name), _encoded(message))
+    data = encode_json(message) if type(message) in JSON_TYPES else _encoded(message)
+    encoded = b"%b%b}" % (_head(room, _name_of(message) if name is None else name), data)
     return Frame(encoded.decode(), size=len(encoded))
 
 
@@ -128,6 +129,8 @@ def _as_event(data: str | bytes) -> str:
 
 
 def _name_of(message: object) -> str:
+    if type(message) in JSON_TYPES:
+        return DEFAULT_EVENT
     if isinstance(message, BaseModel):
         return _BORDER.sub("_", type(message).__name__).lower()
     return DEFAULT_EVENT

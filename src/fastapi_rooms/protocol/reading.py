@@ -56,16 +56,22 @@ def read(message: str) -> list[ClientFrame | Flaw]:
     Raises:
         BadMessage: It is no JSON, no object or array of objects, has more than 64, or one without a type.
     """
-    if message.startswith("{") and "NaN" not in message and "Infinity" not in message:  # it takes these for JSON
-        try:
-            return [_VALIDATE_ONE(message)]
-        except ValueError:  # ValidationError is one, and what is no Unicode raises another
-            pass
     value, whole = parse(message)
     frames = value if isinstance(value, list) else [value]
     if not 1 <= len(frames) <= MOST_FRAMES:
         raise BadMessage(f"a message has 1 to {MOST_FRAMES} frames")
     return [_read_one(frame, whole=whole) for frame in frames]
+
+
+def read_one(message: str) -> ClientFrame | None:
+    """The frame of a message that is one, and right, in half the time of `read`; `None`: that says what it is."""
+    if message.startswith("{") and "NaN" not in message and "Infinity" not in message:  # it takes these for JSON
+        try:
+            frame: ClientFrame = _VALIDATE_ONE(message)
+        except ValueError:  # ValidationError is one, and what is no Unicode raises another
+            return None
+        return frame
+    return None
 
 
 def parse(message: str | bytes) -> tuple[Any, bool]:

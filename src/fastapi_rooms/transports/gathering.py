@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from fastapi_rooms.batch import FULL, Batch
-from fastapi_rooms.frames import PLAIN
+from fastapi_rooms.frames import HEADER_BYTES, PLAIN
 from fastapi_rooms.gather import Gatherer, WriteFrames, write_batch
 from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import Gone, PipeOwner
@@ -78,6 +78,14 @@ class GatheringTransport(ABC):
         if batch.full or batch.size >= self._buffer_bytes:
             self.flush()
 
+    def add_for_all(self, payload: Payload) -> bool:
+        """Gather one message for all who hold the same batch; see `Pipe.add_for_all`."""
+        batch = self.batch
+        if batch is None or batch.size + payload.size + (batch.count + 1) * HEADER_BYTES >= self._buffer_bytes:
+            return False
+        batch.add(payload)
+        return True
+
     def flush(self) -> None:
         """Write what was gathered; see `Pipe.flush`."""
         write_batch(self)
@@ -116,8 +124,14 @@ class GatheringTransport(ABC):
         """No messages can be written any more; what was gathered was taken, as the server's buffer would have."""
         self.written = self._taken
         self._open = False
+        self.part()
         self.batch = None
         self._set_ready(ready=False)
+
+    def part(self) -> None:
+        """It gets nothing that others get; see `Pipe.part`."""
+        if self.batch is not None:
+            self.batch.holders = None
 
     def write_failed(self, error: Exception) -> None:
         """What was gathered could not be written."""
