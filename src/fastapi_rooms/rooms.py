@@ -305,7 +305,8 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
             reason: For those that are closed.
 
         Returns:
-            How many members it had here.
+            How many members it had here. With a broker others may hear of it later: who joins there meanwhile may
+            be sent away, too.
 
         Raises:
             ConfigurationError: The code may not be sent.
@@ -324,7 +325,8 @@ class RoomManager(RoomHooks[UserT], RoomQueries[UserT], ConnectionManager[UserT,
         """As `ConnectionManager.disconnect_user`, in every process.
 
         Returns:
-            How many were closed here. With a broker their close frames may still be on their way.
+            How many were closed here. With a broker their close frames may still be on their way, and a connection
+            that the user makes at another process meanwhile may be closed, too.
         """
         check_close_code(code)
         return await self._across.disconnect_user(str(user_id), code=code, reason=reason)

@@ -186,6 +186,7 @@ class Story:
         await self.say(process, to)
         for client in members:
             await (client.outside(room) if code is None else client.sent_away(code))
+        await self._all_have_heard(process)
 
     async def disconnect_user(self, place: int, user: str) -> None:
         await self.steady()
@@ -196,6 +197,7 @@ class Story:
             self._is_gone(client, to, told_by=process.name)
         for client in clients:
             await client.sent_away(4507)
+        await self._all_have_heard(process)
 
     # What is asked.
 
@@ -240,6 +242,11 @@ class Story:
         name = f"process {next(self._names)}"
         worker = Worker(Manager(self.engine.broker(prefix=self._prefix, timings=TIMINGS)))
         return Process(name, await worker.__aenter__())
+
+    async def _all_have_heard(self, process: Process) -> None:
+        """Wait for processes that had nobody to send away: they would send away who comes next."""
+        if self.phase is Phase.STEADY:
+            await process.manager.count(ROOMS[0])  # their answers come after what they were told before
 
     def _reach(self, delivery: Delivery, here: int) -> Reach:
         """How far a message goes, as `Delivery` and the engine say."""
