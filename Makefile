@@ -60,21 +60,27 @@ coverage: $(VENV)/.test-installed ## test-all, and the coverage that we promise
 	$(BIN)/python -m coverage report --fail-under=95
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100
 
-# What tries the library as a whole, with many processes or for a while, or code that is ours alone, needs trying on one
-# set of versions only.
-WHOLES := examples docs js proofs rfc differential hub/test_hostile.py client/test_restarts.py client/test_tail.py \
-  $(addprefix conformance/test_,churn.py alive.py joined.py bursts.py stalled_clients.py) \
-  $(addprefix brokers/test_,worker_processes.py history_processes.py history_stalled.py history_outages.py presence_processes.py \
-    four_workers.py story_of_rooms.py races.py outages.py redis_cluster.py redis_servers.py presence.py \
-    histories.py history_entry.py rooms_across_processes.py listening_processes.py)
+# What meets code of others: their servers, frameworks, drivers and models. What is ours alone, or tries the whole with
+# many processes or for a while, needs trying on one set of versions only.
+MEETINGS := auth hub testing \
+  $(addprefix client/test_,client.py client_options.py client_tokens.py driver.py event_streams.py hub.py tokens.py) \
+  $(addprefix conformance/test_,bad_input.py endings.py expiry.py hooks.py leaving.py refusals.py shared_frames.py shutdown.py \
+    sse.py testclient.py) \
+  $(addprefix brokers/test_,broker_conformance.py broker_from_url.py commands.py health.py nats_broker.py nats_credentials.py \
+    nats_streams.py postgres_broker.py postgres_parts.py postgres_stream_tables.py postgres_streams.py publisher.py \
+    redis_streams.py stream_conformance.py ticket_store_engines.py ticket_stores.py workers.py) \
+  $(addprefix unit/test_,cancelling.py choose_transport.py connection.py event_loops.py first_message.py hooks.py \
+    hub_commands.py hub_dependencies.py joined_transport.py lifecycle.py link.py payload.py protocol_events.py \
+    protocol_frames.py protocol_reading.py refusals.py servers.py shared_frames_manager.py shared_frames_negotiation.py \
+    shared_frames_protocol.py sse_transport.py stopping.py validation.py websocket_transport.py)
 
 .venv-lowest/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[test]"
 	@touch $@
 
-test-lowest: .venv-lowest/.installed ## The tests on the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(WHOLES:%=--ignore tests/%) -m "not hypothesis" $(PYTEST_ARGS)
+test-lowest: .venv-lowest/.installed ## What meets code of others, on the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(MEETINGS:%=tests/%) -m "not hypothesis and not whole" $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs
 	$(BIN)/ruff check .

@@ -39,7 +39,8 @@ STORIES = {
     f"test_{name}.py"
     for name in (
         *("story_of_rooms", "races", "history_processes", "history_stalled"),
-        *("presence_processes", "worker_processes"),
+        *("presence_processes", "worker_processes", "rooms_across_processes", "four_workers"),
+        *("presence", "outages", "history_outages"),
     )
 }
 """Tests of brokers that take long over what others have tried."""
