@@ -57,12 +57,12 @@ class Batch:
         return following
 
     def hold(self, recipients: object) -> None:
-        """These, and nobody else, hold it from now on, if none got it from `then` that somebody else had got."""
+        """These hold it, and nobody else does, unless `then` gave it to somebody else too."""
         if not self._shared:
             self.holders = recipients
 
     def add(self, payload: Payload) -> None:
-        """Put one message more in, for all `holders`."""
+        """Put one message more in, where it is for all `holders`."""
         self._payloads = self._grown(payload)
         self._next = self._joined = None
         self.last = payload

@@ -221,6 +221,8 @@ def cancellations() -> int:
 def check_cancelled(error: asyncio.CancelledError, name: str, *, before: int) -> None:
     """What `contained` does with it, where a coroutine more for each message would be felt.
 
+    It returns where the cancellation is the task's own: then the caller raises it again.
+
     Raises:
         RoomsError: See there.
     """

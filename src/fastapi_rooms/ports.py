@@ -102,7 +102,8 @@ class Pipe(Gathers, Protocol):
         ready: Whether messages are taken now: the handshake is complete, nothing has ended the connection, and the
             server's buffer has space. While it is false, `Transport.write` is what takes them.
         batch: What was gathered and not yet written. A broadcast may put in its place what `add` made of an equal
-            one for another client, while the pipe is ready.
+            one for another client, while the pipe is ready; and it grows in place by `add_for_all` of any of its
+            `holders`, which whoever takes it away makes `None`.
         gatherer: Who writes the batch at the end of the turn.
         pings: Whether there are protocol pings that it can send.
     """
@@ -116,7 +117,7 @@ class Pipe(Gathers, Protocol):
         ...
 
     def add_for_all(self, payload: Payload) -> bool:
-        """Gather one message for all `holders` of the batch; False where it would have to be written now."""
+        """Gather one message for all `holders` of the batch; False where `add` might have to write it now."""
         ...
 
     def part(self) -> None:

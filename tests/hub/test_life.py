@@ -1,5 +1,6 @@
 """How a hub lives: its lifespan, the client's signs of life, its subclasses, and its end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,7 +24,7 @@ from fastapi_rooms import (
 from fastapi_rooms.brokers import MemoryBroker
 from fastapi_rooms.errors import ConfigurationError
 from fastapi_rooms.hub import Hub, HubRoom
-from fastapi_rooms.testing import Client
+from fastapi_rooms.testing import Client, eventually
 from hub.talk import Talk, app_of, auth_of_names, served, socket, talking
 
 AnyHub = Hub[Any]
@@ -209,6 +210,40 @@ async def test_when_a_hub_is_drained_clients_are_sent_away_and_none_are_taken() 
         with pytest.raises(Exception, match="503"):
             async with socket(client):
                 raise AssertionError
+
+
+@pytest.mark.parametrize("by", ["the client", "the server"])
+async def test_what_a_client_has_said_is_not_done_any_more_once_its_connection_has_ended(by: str) -> None:
+    hub: AnyHub = Hub()
+    done: list[str] = []
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    @hub.on("slow")
+    async def slow() -> None:
+        done.append("slow")
+        begun.set()
+        await ended.wait()
+
+    @hub.on("pay")
+    async def pay() -> None:
+        done.append("pay")
+
+    async with served(hub) as client, talking(client) as talk:
+        (connection,) = hub.connections
+        await talk.ws.send_text('{"type":"send","id":2,"command":"slow"}')
+        await talk.ws.send_text('{"type":"send","id":3,"command":"pay"}')
+        await begun.wait()
+        await eventually(lambda: connection.statistics().received == 3)
+        if by == "the client":
+            await talk.ws.close()
+        else:
+            draining = asyncio.create_task(hub.drain(timeout=5.0))
+        await eventually(lambda: connection.disconnect is not None)
+        ended.set()
+        await eventually(lambda: not hub.connections)
+        if by == "the server":
+            assert await draining is True
+    assert done == ["slow"]
 
 
 # Subclasses.

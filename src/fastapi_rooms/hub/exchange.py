@@ -117,7 +117,8 @@ class Exchange:
         """
         frame = read_one(message)
         if frame is not None:
-            await self._take(frame)
+            if self._connection.disconnect is None:
+                await self._take(frame)
             return
         try:
             frames = read(message)

@@ -242,12 +242,12 @@ class Hub(RoomManager[UserT, Any]):
             ForeignMessage: No client can take it: it is binary, or larger than a queue.
         """
         try:
-            framed = frame_of(Payload(message), position.room, position)
-            check_size(framed, self.queue)
+            frame = frame_of(Payload(message), position.room, position)
+            check_size(frame, self.queue)
         except (UnencodableMessage, MessageTooLarge) as error:
             logger.warning("what was published for %r is said to nobody: %s", position.room[:80], error)
             raise ForeignMessage from error
-        return framed
+        return frame
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

@@ -60,7 +60,7 @@ def read(message: str) -> list[ClientFrame | Flaw]:
     frames = value if isinstance(value, list) else [value]
     if not 1 <= len(frames) <= MOST_FRAMES:
         raise BadMessage(f"a message has 1 to {MOST_FRAMES} frames")
-    return [_read_one(frame, whole=whole) for frame in frames]
+    return [_validated(frame, whole=whole) for frame in frames]
 
 
 def read_one(message: str) -> ClientFrame | None:
@@ -106,7 +106,7 @@ def _is_whole(value: Any) -> bool:
     return True
 
 
-def _read_one(frame: Any, *, whole: bool) -> ClientFrame | Flaw:
+def _validated(frame: Any, *, whole: bool) -> ClientFrame | Flaw:
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise BadMessage("a frame is an object with a type")
     if not whole and not _is_whole(frame):
