@@ -188,10 +188,9 @@ class Hub(RoomManager[UserT, Any]):
         Raises:
             UnencodableMessage: It is binary, or not JSON-able.
         """
-        name = room_named(room)
-        return await self._send(
-            said(message, event, name, most=self.queue.bytes, alone=self.broker is None),
-            room=name,
+        return await super().broadcast(
+            said(message, event, room_named(room), most=self.queue.bytes, alone=self.broker is None),
+            room=room,
             exclude=exclude,
             exclude_users=exclude_users,
             key=key,
