@@ -85,7 +85,7 @@ def deliver_to(
         missed: See there; where a message must not be missed in silence. Then nothing evicts it once it is queued,
             nor is anything evicted for it: both policies that drop keep it from who has no space.
     """
-    recipients: Iterable[Connection[Any]] = ()
+    recipients: Iterable[Connection[Any]]
     overflow: Overflow | None = None
     if room is not None:
         recipients = host.hearing(room)

@@ -189,7 +189,7 @@ class Hub(RoomManager[UserT, Any]):
             UnencodableMessage: It is binary, or not JSON-able.
         """
         return await super().broadcast(
-            said(message, event, room_named(room), most=self.queue.bytes, alone=self.broker is None),
+            self._said(message, event, room_named(room)),
             room=room,
             exclude=exclude,
             exclude_users=exclude_users,
