@@ -11,7 +11,9 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,6 +24,9 @@ from brokers.scale import examples
 pytest_plugins = ["pytester", "chromium"]
 
 WATCHED_LOGGERS = ("fastapi_rooms", "asyncio")
+TURN = 0.0002
+"""Seconds that pass with each turn of a loop whose time passes by turns."""
+
 LOGGED_ERRORS_MARKER = (
     "logged_errors(*loggers): this test logs errors on purpose, to 'fastapi_rooms' or to the loggers named"
 )
@@ -36,26 +41,37 @@ ELSEWHERE = ("conformance", "differential", "docs", "examples", "js", "proofs", 
 """Folders of tests whose servers are processes of their own: what is measured here is the tests."""
 
 STORIES = {
-    f"test_{name}.py"
-    for name in (
-        *("story_of_rooms", "races", "history_processes", "history_stalled"),
-        *("presence_processes", "worker_processes", "rooms_across_processes", "four_workers"),
-        *("presence", "outages", "history_outages"),
-    )
+    Path("client", "test_tail.py"),
+    *(
+        Path("brokers", f"test_{name}.py")
+        for name in (
+            *("story_of_rooms", "races", "history_processes", "history_stalled", "history_entry"),
+            *("presence_processes", "worker_processes", "rooms_across_processes", "four_workers"),
+            *("presence", "outages", "history_outages", "redis_cluster", "ticket_stores"),
+            *("broker_conformance", "stream_conformance"),
+        )
+    ),
 }
-"""Tests of brokers that take long over what others have tried."""
+"""Tests that take long over what others have tried."""
+
+LIGHT = ("auth", "rfc", "testing", "unit")
+"""Folders whose modules go to a worker whole: pytest-xdist takes longer to hand out their tests than they take."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module's pages share one browser, and so one worker."""
+    """A module's pages share one browser, and so one worker; what takes longest comes first."""
+    items.sort(key=lambda item: item.path.parent.name not in WHOLES)
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        alone = any(item.iter_markers("xdist_group")) or item.get_closest_marker("hypothesis")
+        if item.path.parent.name in LIGHT and not alone:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if {"browser", "whole_browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(f"chromium {item.path.stem}"))
             item.add_marker(pytest.mark.whole)
         if item.path.parent.name in WHOLES or item.path.stem.startswith(WHOLE_FILES):
             item.add_marker(pytest.mark.whole)
-        if item.path.parent.name in ELSEWHERE or item.path.name in STORIES:
+        if item.path.parent.name in ELSEWHERE or Path(*item.path.parts[-2:]) in STORIES:
             item.add_marker(pytest.mark.unmeasured)
 
 
@@ -79,9 +95,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", LOGGED_ERRORS_MARKER)
     config.addinivalue_line("markers", UNMEASURED_MARKER)
     config.addinivalue_line("markers", WHOLE_MARKER)
-    # How slowly examples are made says how busy the machine is.
+    # How slowly examples are made, and tried, says how busy the machine is.
     calm = [HealthCheck.too_slow]
-    settings.register_profile("scaled", max_examples=examples(100), suppress_health_check=calm)
+    settings.register_profile("scaled", max_examples=examples(100), deadline=None, suppress_health_check=calm)
     settings.load_profile("scaled")
     # A shell without job control starts what is in the background with SIGINT ignored; servers would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -144,3 +160,26 @@ async def no_task_is_left_behind(no_error_is_left_behind: None) -> AsyncIterator
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
         pytest.fail("tasks were left behind:\n" + "\n".join(map(repr, tasks)), pytrace=False)
+
+
+@pytest_asyncio.fixture
+async def time_by_turns(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Time that passes with the turns of the loop, and stands still while the machine does.
+
+    For tests without threads and sockets, of what must not happen before its time: nobody can be late for it.
+    """
+    loop, passed = asyncio.get_running_loop(), 0.0
+    began, began_at = loop.time(), time.time()
+
+    async def pass_on() -> None:
+        nonlocal passed
+        while True:
+            passed += TURN
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(loop, "time", lambda: began + passed)
+    monkeypatch.setattr(time, "time", lambda: began_at + passed)
+    passing = asyncio.create_task(pass_on())
+    yield
+    passing.cancel()
+    await asyncio.wait((passing,))

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from fastapi_rooms.client.sse import EventStreamOpener, EventStreamWire
+from unit.fakes import SOON
 
 from .serving import serving, url_of
 
@@ -96,5 +97,5 @@ async def wired(stream: ScriptedStream, **options: Any) -> AsyncIterator[EventSt
 
 
 def opener(port: int, **options: Any) -> EventStreamOpener:
-    kept: Any = {"headers": {"x-one": "1"}, "tls": None, "timeout": 2.0, "least": 0.001, **options}
+    kept: Any = {"headers": {"x-one": "1"}, "tls": None, "timeout": SOON, "least": 0.001, **options}
     return EventStreamOpener(f"{url_of(port)}/sse", **kept)

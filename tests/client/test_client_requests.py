@@ -57,7 +57,7 @@ async def test_a_request_that_is_not_answered_in_time_may_have_been_done() -> No
         line = await connected(hub)
         await client.connected()
         with pytest.raises(RequestTimeout) as late:
-            await client.send("do", timeout=SHORT)
+            await client.send("do", timeout=SHORT * 10)
         assert late.value.sent
         frame = await line.hear("send")
         await line.say({"type": "reply", "id": frame["id"], "data": None}, {"type": "ping"})

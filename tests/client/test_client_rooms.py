@@ -49,7 +49,7 @@ async def test_leaving_does_not_wait_for_a_connection_that_is_lost() -> None:
 
 
 async def test_leaving_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastapi_rooms.client.desk._LEAVING", SHORT)
+    monkeypatch.setattr("fastapi_rooms.client.desk._LEAVING", SHORT * 10)
     async with talking() as (client, hub):
         lobby = client.join("lobby")
         line = await connected(hub)

@@ -57,7 +57,8 @@ async def test_a_body_that_is_cancelled_leaves_no_task(*, connect: bool) -> None
         assert {one for one in asyncio.all_tasks() if "client" in one.get_name()} == set()
 
 
-async def test_closing_that_is_cancelled_ends_at_once_and_leaves_no_task() -> None:
+async def test_closing_that_is_cancelled_ends_at_once_and_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi_rooms.client.websocket._GOODBYE", 60.0)
     async with scripted() as hub:
         client = RoomsClient(hub.url, transport="websocket", **AT_ONCE)
         await client.__aenter__()

@@ -60,8 +60,8 @@ async def test_a_token_function_that_fails_is_told_and_asked_again(wrong: object
 
 async def test_a_fresh_token_that_cannot_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastapi_rooms.client.tokens._SHORTEST", 0.0)
-    answers = iter([_jwt(1.2), ZeroDivisionError(), None, "fresh"])
-    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.01)
+    answers = iter([_jwt(60), ZeroDivisionError(), None, "fresh"])
+    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.0002)
     problems: list[str] = []
 
     def token() -> Any:
@@ -98,18 +98,18 @@ async def test_a_token_function_may_close_the_client() -> None:
 
 async def test_a_fresh_token_is_shown_before_the_old_one_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastapi_rooms.client.tokens._SHORTEST", 0.0)
-    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.1)
+    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.002)
     tokens: list[str] = []
 
     def token() -> str:
-        tokens.append(_jwt(1.5))
+        tokens.append(_jwt(60))
         return tokens[-1]
 
     async with talking(token=token) as (_, hub):
         line = await connected(hub)
         refresh = await line.hear("refresh")
         assert refresh["token"] == tokens[1]
-        await line.say({"type": "reply", "id": refresh["id"], "data": {"expires_in": 1.2}})
+        await line.say({"type": "reply", "id": refresh["id"], "data": {"expires_in": 60}})
         assert (await line.hear("refresh"))["token"] == tokens[2]
         assert hub.opened == 1
 
@@ -135,6 +135,6 @@ async def test_a_token_function_that_hangs_is_given_up() -> None:
             await asyncio.Event().wait()
         return "good"
 
-    async with talking(token=token, connect_timeout=0.1) as (client, hub):
+    async with talking(token=token, connect_timeout=0.5) as (client, hub):
         client.on_error(lambda _: None)
         assert (await (await hub.line()).welcome())["token"] == "good"

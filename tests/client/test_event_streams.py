@@ -58,7 +58,7 @@ async def test_the_server_may_say_when_to_try_again() -> None:
     async with wired(stream) as wire:
         began = time.monotonic()
         await within(wire.send("[1]"))
-        assert 1.0 <= time.monotonic() - began < 5.0
+        assert time.monotonic() - began >= 1.0
     assert len(stream.requests) == 3
 
 

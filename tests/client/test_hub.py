@@ -1,6 +1,7 @@
 """Clients and a real hub on a real server: the same over WebSockets and over event streams."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,10 @@ from fastapi_rooms import History
 from fastapi_rooms.auth import JWTAuth
 from fastapi_rooms.client import ClientClosed, ClientRoom, HubRefused, Message, Removed, RoomsClient
 from fastapi_rooms.hub import Hub
+from fastapi_rooms.testing import eventually
 
 from .app import Say, app_of, make_hub
-from .serving import Cutter, client_of, meeting, serving, within
+from .serving import LATE, Cutter, client_of, meeting, serving, within
 
 pytestmark = pytest.mark.parametrize("transport", ["websocket", "sse"])
 
@@ -127,11 +129,13 @@ async def test_a_bad_token_is_the_end_and_an_old_one_is_if_there_is_no_other(tra
 
 async def test_a_token_that_expires_is_followed_by_another_and_nothing_is_missing(transport: str) -> None:
     hub = make_hub()
-    tokens = iter(["ann:0", "ann:0.5", "ann"])
+    tokens = iter(["ann:0", "ann:60", "ann"])
     async with serving(app_of(hub)) as port, client_of(port, transport, token=lambda: next(tokens)) as client:
         lobby = client.join("lobby")
         await within(lobby.joined())
         first = client.connection
+        for connection in hub.connections:
+            connection.expire(time.time() + 0.1)
         number = 0
         while client.connection == first:
             number += 1
@@ -144,25 +148,24 @@ async def test_a_token_that_expires_is_followed_by_another_and_nothing_is_missin
 
 async def test_a_token_is_replaced_on_the_live_connection(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastapi_rooms.client.tokens._SHORTEST", 0.0)
-    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.55)  # the third comes after the end of the first
+    monkeypatch.setattr("fastapi_rooms.client.tokens._SHARE", 0.002)
     secret = "a secret of 32 characters or more"
     hub: Hub[Any] = Hub(auth=JWTAuth(key=secret, algorithms=["HS256"], leeway=0.0))
-    expiring: asyncio.Queue[float] = asyncio.Queue()
+    ends = itertools.count(int(time.time()) + 60, 60)
 
     @hub.on("echo")
     async def echo(text: str) -> str:
         return text
 
     def token() -> str:
-        expires = time.time() + 2
-        expiring.put_nowait(expires)
-        return jwt.encode({"sub": "ann", "exp": expires}, secret, algorithm="HS256")
+        return jwt.encode({"sub": "ann", "exp": next(ends)}, secret, algorithm="HS256")
 
     async with serving(app_of(hub)) as port, client_of(port, transport, token=token) as client:
         await within(client.connected())
         first = client.connection
-        for _ in range(3):
-            await within(expiring.get())
+        (connection,) = hub.connections
+        end = connection.user.expires_at
+        await eventually(lambda: connection.user.expires_at >= end + 120, timeout=LATE)
         assert await client.send("echo", "x") == "x"
         assert client.connection == first
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException, WebSocket, WebSocketException
 
 from . import recording
 from .auth_endpoints import router
-from .managers import MANAGERS, Fragile, Strict
+from .managers import MANAGERS, RELEASED, Fragile, Strict, released
 from .recording import EVENTS, LOGGED, live_objects, open_sockets, record, resident_bytes, tasks, watch_logs
 from .streams import router as streams
 
@@ -67,11 +67,12 @@ async def feed(websocket: WebSocket, label: str, user: str | None = None) -> Non
 
 @app.websocket("/working/{label}")
 async def work(websocket: WebSocket, label: str, user: str | None = None) -> None:
-    """Work on each message for as many seconds as it says."""
+    """Work on each message for as many seconds as it says, or until the user is released."""
     async with MANAGERS[label].connect(websocket, user_id=user) as connection:
         async for message in connection.iter_text():
             record(label, "works", connection)
-            await asyncio.sleep(float(message.split()[0]))
+            seconds = message.split()[0]
+            await (released(str(user)) if seconds == "held" else asyncio.sleep(float(seconds)))
             await connection.send(f"done {message}")
 
 
@@ -135,6 +136,13 @@ async def awaits(websocket: WebSocket, label: str, messages: int, size: int = 10
 async def cancel(user: str) -> bool:
     """Cancel the endpoint's task of one user."""
     return _ENDPOINTS.pop(user).cancel()
+
+
+@app.post("/release")
+async def release(user: str) -> bool:
+    """Hold a user up no longer."""
+    RELEASED[user].set()
+    return True
 
 
 @app.post("/broadcast/{label}")

@@ -1,6 +1,8 @@
 """The managers of the application under test: one for each case, all with deadlines scaled down."""
 
 import asyncio
+from collections import defaultdict
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -19,14 +21,16 @@ from .recording import Recorded, record
 
 SEND_TIMEOUT: Final = 1.0
 CLOSE_TIMEOUT: Final = 0.5
-IN_TIME: Final = SEND_TIMEOUT + CLOSE_TIMEOUT + 3.0
-"""Seconds within which who never reads is gone; the last three are for a busy machine."""
+IN_TIME: Final = SEND_TIMEOUT + CLOSE_TIMEOUT + 4.5
+"""Seconds within which who never reads is gone; the last are for a busy machine. By default it would take 7."""
 HANDLER_GRACE: Final = 1.0
 HOOK_TIMEOUT: Final = 1.0
 SHORT: Final = 0.3
 """A deadline that nobody is to meet, however busy the machine is: the tests wait until it has passed."""
 HEARTBEAT: Final = Heartbeat(interval=0.3, timeout=0.5, message="still there?")
 PROTOCOL_PINGS: Final = Heartbeat(interval=0.5, timeout=0.5, message=None)
+PATIENCE: Final = 60.0
+"""Seconds that nobody waits for: who answers is asked again, and without an answer nobody would be."""
 SHUTDOWN_SPREAD: Final = 1.5
 QUEUE_MESSAGES: Final = 64
 QUEUE_BYTES: Final = 512 * 1024
@@ -66,14 +70,29 @@ class Strict(Recorded):
         await connection.send(message)
 
 
+RELEASED: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""Set by the test, for each user that is held up."""
+
+
+async def released(user: str) -> None:
+    """Hold somebody up until the test says so."""
+    await RELEASED[user].wait()
+    del RELEASED[user]
+
+
 class Fragile(Recorded):
-    """The user `hang:on_join` has an `on_join` that hangs, and `raise:on_join` has one that raises."""
+    """The user `hang:on_join` has an `on_join` that hangs, `held:on_join` one that waits until it is released, and
+    `raise:on_join` one that raises.
+    """
 
     async def _perhaps_fail(self, connection: Connection[Any], hook: str) -> None:
         match (connection.user_id or "").split(":"):
             case ["hang", name, *_] if name == hook:
                 record(self.label, f"{hook} hangs", connection)
                 await asyncio.Event().wait()  # only the hook's timeout ends it
+            case ["held", name, *_] if name == hook:
+                record(self.label, f"{hook} is held", connection)
+                await released(f"held:{hook}")
             case ["raise", name, *_] if name == hook:
                 raise RuntimeError(f"{hook} fails on purpose")
 
@@ -110,14 +129,16 @@ MANAGERS: dict[str, Recorded] = {
     "stall-close": Recorded(queue=_FULL_FIRST, limits=_LIMITS),
     "stall-await": Recorded(queue=_IMPATIENT_QUEUE, limits=_LIMITS),
     "heartbeat": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=HEARTBEAT),
+    "patient-heartbeat": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=replace(HEARTBEAT, timeout=PATIENCE)),
     "pings": Recorded(queue=_QUEUE, limits=_LIMITS),
     "protocol-pings": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=PROTOCOL_PINGS),
+    "patient-pings": Recorded(queue=_QUEUE, limits=_LIMITS, heartbeat=replace(PROTOCOL_PINGS, timeout=PATIENCE)),
     "leave": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "leave-busy": Recorded(queue=_LONG_QUEUE, limits=Limits(handler_grace=SHORT, hook_timeout=HOOK_TIMEOUT)),
     "ends": Recorded(queue=_QUEUE, limits=_LIMITS),
     "auth": Recorded(queue=_QUEUE, limits=_LIMITS),
     "few": Recorded(queue=_QUEUE, limits=Limits(connections=2, connections_per_user=1)),
-    "first": Recorded(queue=_QUEUE, limits=Limits(authentication_timeout=1.0)),
+    "first": Recorded(queue=_QUEUE, limits=_LIMITS),
     "first-silent": Recorded(queue=_QUEUE, limits=Limits(authentication_timeout=SHORT)),
     "expiry": Recorded(queue=_QUEUE, limits=_LIMITS),
     "plain": Recorded(queue=_QUEUE, limits=Limits(message_bytes=MESSAGE_BYTES, handler_grace=HANDLER_GRACE)),
@@ -127,6 +148,7 @@ MANAGERS: dict[str, Recorded] = {
     "spread": Recorded(queue=_QUEUE, limits=Limits(handler_grace=HANDLER_GRACE, shutdown_spread=SHUTDOWN_SPREAD)),
     "churn": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "fragile": Fragile(queue=_QUEUE, limits=_LIMITS),
+    "fragile-patient": Fragile(queue=_QUEUE, limits=Limits(handler_grace=HANDLER_GRACE, hook_timeout=PATIENCE)),
     "bursts": Recorded(queue=_LONG_QUEUE, limits=_LIMITS),
     "events": Recorded(queue=_QUEUE, limits=Limits(connections_per_user=1, handler_grace=HANDLER_GRACE)),
     "joined-drop": Recorded(queue=_QUEUE, limits=_LIMITS, overflow=Overflow.DROP_OLDEST),

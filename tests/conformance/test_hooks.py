@@ -7,10 +7,11 @@ import pytest
 
 from .managers import HOOK_TIMEOUT
 from .servers import UVICORN_ON_DENIALS
-from .watch import Watch, events
+from .watch import State, Watch, events
 from .wire import Client, Closed, RefusedError, connected
 
-IN_TIME = HOOK_TIMEOUT + 3.0
+IN_TIME = HOOK_TIMEOUT + 6.0
+HOOKS = ("authorize", "on_connect", "on_join", "on_leave", "on_disconnect")
 
 
 async def _fails_at_once(watch: Watch, user: str) -> Closed:
@@ -47,11 +48,11 @@ async def _refused(watch: Watch, user: str, room: str = "lobby") -> float:
 
 
 async def _neighbour(watch: Watch, stop: asyncio.Event) -> None:
-    """Served at once, all the time."""
+    """Served all the time."""
     async with connected(watch.port, "/serve/fragile?user=neighbour") as client:
         while not stop.is_set():
             await client.send('"hi"')
-            assert await client.receive(timeout=0.5) == '{"echo":"hi"}'
+            assert await client.receive() == '{"echo":"hi"}'
             await asyncio.sleep(0.02)
         assert await client.close() == Closed(1000)
 
@@ -89,6 +90,7 @@ async def test_a_hook_that_hangs_or_raises_costs_that_one_connection_within_hook
                 now["connections"]["fragile"] == 1
                 and events(now, "fragile", "error", "hang:on_disconnect")
                 and events(now, "fragile", "error", "raise:on_disconnect")
+                and _begun(now) == _ended(now)
             ),
             within=IN_TIME,
         )
@@ -102,13 +104,37 @@ async def test_a_hook_that_hangs_or_raises_costs_that_one_connection_within_hook
     }
     for hook in ("on_connect", "on_join", "on_leave", "on_disconnect"):
         assert failed[f"hang:{hook}"] == "HookTimeout"
-    _begun_is_ended(state)
+    for users in _begun(state):
+        assert len(users) == len(set(users))
 
 
-def _begun_is_ended(state: dict[str, object]) -> None:
-    """A leave for each join that began, a disconnect for each connect that began: once, and no other."""
-    for begin, end in (("connect", "disconnect"), ("join", "leave")):
-        begun = sorted(e["who"] for e in events(state, "fragile", begin) if e["who"] != "neighbour")
-        ended = sorted(e["who"] for e in events(state, "fragile", end) if e["who"] != "neighbour")
-        assert begun == ended
-        assert len(begun) == len(set(begun))
+def _begun(state: State) -> list[list[str]]:
+    return [_users(state, event) for event in ("connect", "join")]
+
+
+def _ended(state: State) -> list[list[str]]:
+    """A disconnect for each connect that began, a leave for each join that began, and no other."""
+    return [_users(state, event) for event in ("disconnect", "leave")]
+
+
+def _users(state: State, event: str) -> list[str]:
+    return sorted(entry["who"] for entry in events(state, "fragile", event) if entry["who"] != "neighbour")
+
+
+async def _comes_and_goes(watch: Watch, user: str) -> None:
+    async with connected(watch.port, f"/serve/fragile-patient?user={user}") as client:
+        await client.send('"leave"')
+        assert await client.receive() == '{"echo":"leave"}'
+        assert await client.close() == Closed(1000)
+
+
+async def test_hooks_that_take_their_time_hold_up_nobody_else(watch: Watch) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for hook in HOOKS:
+            tasks.create_task(_comes_and_goes(watch, f"held:{hook}"))
+        await watch.until(lambda now: all(events(now, "fragile-patient", f"{hook} is held") for hook in HOOKS))
+        await _comes_and_goes(watch, "anyone")
+        for hook in HOOKS:
+            await watch.server.post(f"/release?user=held:{hook}")
+    state = await watch.until(lambda now: not now["connections"]["fragile-patient"])
+    assert not events(state, "fragile-patient", "error")

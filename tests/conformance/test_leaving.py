@@ -8,8 +8,8 @@ from .watch import Watch, events
 from .wire import Client
 
 WAYS = ("close", "fin", "rst")
-GONE_IN = 3.0
-"""Seconds for the grace of a busy handler, and for a busy machine."""
+GONE_IN = 4.5
+"""Seconds for the grace of a busy handler, and for a busy machine. By the default its grace would be 5."""
 
 
 async def _leave(client: Client, way: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from .servers import Server
+from .wire import TIMEOUT
 
 State = dict[str, Any]
 
@@ -28,7 +29,7 @@ class Watch:
         state: State = await self.server.get("/observe")
         return state
 
-    async def until(self, holds: Callable[[State], Any], *, within: float = 5.0) -> State:
+    async def until(self, holds: Callable[[State], Any], *, within: float = TIMEOUT) -> State:
         """The first state that `holds` is true of.
 
         Raises:
@@ -40,7 +41,7 @@ class Watch:
             await asyncio.sleep(0.03)
         return state
 
-    async def until_event(self, label: str, event: str, who: str | None = None, *, within: float = 5.0) -> Any:
+    async def until_event(self, label: str, event: str, who: str | None = None, *, within: float = TIMEOUT) -> Any:
         """The first such event of a manager."""
         state = await self.until(lambda seen: events(seen, label, event, who), within=within)
         return events(state, label, event, who)[0]
@@ -49,7 +50,7 @@ class Watch:
         """Allow warnings and errors that match; every other one fails the test."""
         self._expected.append(re.compile(pattern, re.DOTALL))
 
-    async def nothing_left(self, *, within: float = 5.0) -> None:
+    async def nothing_left(self, *, within: float = TIMEOUT) -> None:
         """Every connection unregistered, every task gone, nothing unexpected in the log."""
         state = await self.until(
             lambda seen: not any(seen["connections"].values()) and not self._more_tasks(seen),

@@ -21,7 +21,6 @@ class Target(Hub[Any]):
     publish_by_members = True
     history = History(messages=50)
     presence = Presence(grace=0.0, interval=0.05, ttl=2.0, refresh=0.5)
-    limits = Limits(authentication_timeout=1.0, hook_timeout=2.0)
     queue = QueueLimits(messages=256, bytes=512 * 1024, send_timeout=1.0, close_timeout=0.5)
 
     def __init__(self, **options: Any) -> None:
@@ -45,8 +44,9 @@ class Target(Hub[Any]):
 HUBS: dict[str, Target] = {
     "limited": Target(),
     "quick": Target(rate_limit=None),
+    "hasty": Target(limits=Limits(authentication_timeout=1.0)),
 }
-"""One as it comes, and one that lets its clients be as fast as they like."""
+"""One as it comes, one that lets its clients be as fast as they like, one that gives them no time to begin."""
 
 app = FastAPI()
 for label, hub in HUBS.items():

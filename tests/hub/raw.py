@@ -88,10 +88,10 @@ class Neighbours:
             await self.say_one()
             await asyncio.sleep(0.02)  # the rate that their hub allows
 
-    async def goes_on(self) -> None:
-        """Return once some more was heard."""
-        awaited = self.heard + 10
-        await eventually(lambda: self.heard >= awaited)
+    async def goes_on(self, more: int = 10) -> None:
+        """Return once some more was heard; each within its own deadline."""
+        awaited = self.heard + more
+        await eventually(lambda: self.heard >= awaited, timeout=20.0)
 
     async def say_one(self) -> None:
         """One message, heard while the attack goes on; the deadline fits a machine that runs other tests, too."""

@@ -169,6 +169,7 @@ async def test_a_client_whose_frames_are_not_taken_in_time_is_told_to_come_again
         answers = [await talk.say({"type": "send", "command": "wait"}) for _ in range(4)]
         full = answers[-1]
         assert (full.status, full.headers["retry-after"]) == (429, "1")
+        monkeypatch.setattr(uplinks, "SPACE_WITHIN", 10.0)
         going.set()
         assert (await talk.say({"type": "ping"}, number=talk.number)).status == 204
         await talk.stream.until("pong")

@@ -31,6 +31,7 @@ async def test_a_token_that_never_ends_says_so() -> None:
         assert (await talk.ask("refresh", token="ann"))["data"] == {"expires_in": None}
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_without_a_fresh_token_the_connection_ends_with_4001() -> None:
     now = time.time()
     hub: Hub[Any] = Hub(auth=TokenAuth(lambda token: user("ann", expires_at=now + float(token))))

@@ -50,6 +50,7 @@ async def test_a_quiet_client_is_asked_and_any_frame_is_a_sign_of_life() -> None
         assert await talk.until("ping") == {"type": "ping"}
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_client_that_gives_no_sign_of_life_is_closed_with_4012() -> None:
     hub: AnyHub = Hub(heartbeat=Heartbeat(interval=0.05, timeout=0.05))
     async with served(hub) as client, talking(client) as talk:
@@ -57,6 +58,7 @@ async def test_a_client_that_gives_no_sign_of_life_is_closed_with_4012() -> None
         assert (await talk.ws.wait_closed()).code == 4012
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_client_that_says_nothing_for_too_long_is_closed_with_4012() -> None:
     hub: AnyHub = Hub(limits=Limits(idle_timeout=0.1))
     async with served(hub) as client, talking(client) as talk:
@@ -201,6 +203,7 @@ async def test_when_the_server_stops_clients_are_told_to_come_back() -> None:
     assert len(hub) == 0
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_when_a_hub_is_drained_clients_are_sent_away_and_none_are_taken() -> None:
     hub: AnyHub = Hub()
     async with served(hub) as client, talking(client) as talk:
@@ -213,6 +216,7 @@ async def test_when_a_hub_is_drained_clients_are_sent_away_and_none_are_taken() 
 
 
 @pytest.mark.parametrize("by", ["the client", "the server"])
+@pytest.mark.usefixtures("time_by_turns")
 async def test_what_a_client_has_said_is_not_done_any_more_once_its_connection_has_ended(by: str) -> None:
     hub: AnyHub = Hub()
     done: list[str] = []

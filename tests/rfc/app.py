@@ -155,7 +155,7 @@ async def stall(user: str, size: int = 16_384) -> dict[str, Any]:
         figures = victim.statistics()
         if blocked is None and figures.oldest_queued_age > 0.1:
             blocked = time.monotonic() - figures.oldest_queued_age
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002 if blocked is None else 0.05)  # others may read late, and have space for all
     await watched.broadcast(f"{number:06d}end")
     return {"messages": number + 1, "blocked": blocked, "left": watched.left.get(user)}
 

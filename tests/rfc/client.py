@@ -15,7 +15,7 @@ from . import frames
 from .negotiation import Deflate, Violation, agreed
 from .reader import StrictReader
 
-TIMEOUT: Final = 8.0
+TIMEOUT: Final = 20.0
 _PACE: Final = 0.0003
 """Seconds between chunks: a receiver may get several at once, so this is only what makes it unlikely."""
 

@@ -34,6 +34,8 @@ MESSAGES: tuple[Message, ...] = (
 )
 OFFERS = {"plain": None, "deflate": ANY_DEFLATE}
 HEALTHY = 5
+LATE = 4.5
+"""Seconds for a busy machine."""
 
 
 @pytest.fixture(scope="module", params=EACH_TRANSPORT)
@@ -123,7 +125,7 @@ async def test_a_client_that_never_reads_is_dropped_in_time_and_the_others_miss_
         flood = await tls_server.post("/stall/stalled")
         received = await asyncio.gather(*readers)
         assert flood["left"] is not None, "the stalled client was not given up"
-        assert await _dropped(tls_server, stalled, within=CLOSE_TIMEOUT + 1.0)
+        assert await _dropped(tls_server, stalled, within=CLOSE_TIMEOUT + LATE)
     assert flood["left"]["reason"] in {"send_timeout", "slow_consumer"}
-    assert flood["left"]["at"] - flood["blocked"] <= SEND_TIMEOUT + CLOSE_TIMEOUT + 1.0
+    assert flood["left"]["at"] - flood["blocked"] <= SEND_TIMEOUT + CLOSE_TIMEOUT + LATE
     assert received == [list(range(flood["messages"]))] * HEALTHY

@@ -129,6 +129,7 @@ def hangs_in(phase: str) -> Any:
 
 
 @pytest.mark.parametrize("phase", ["startup", "shutdown"])
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_lifespan_that_hangs_is_cancelled_after_the_timeout(phase: str) -> None:
     with pytest.raises(WaitTimeout, match=f"the app's lifespan {phase}"):
         async with Client(hangs_in(phase), timeout=0.01):

@@ -89,6 +89,7 @@ async def test_a_wait_that_is_in_vain_says_what_was_awaited(client: Client, meth
     assert str(caught.value) == f"waited 0.01 s for {awaited} on the WebSocket /rooms/lobby"
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_the_clients_timeout_is_the_default() -> None:
     async with Client(echo, timeout=0.01) as client, client.websocket("/") as ws:
         with pytest.raises(WaitTimeout, match=r"0\.01 s"):

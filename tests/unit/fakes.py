@@ -14,7 +14,7 @@ from fastapi_rooms.payload import Payload
 from fastapi_rooms.ports import DirectSend, Gone, Pipe
 from fastapi_rooms.send_queue import Dropped
 
-SOON = 2.0
+SOON = 10.0
 """Seconds that a test waits for what should happen at once."""
 
 SHORT = 0.02

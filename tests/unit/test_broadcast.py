@@ -255,6 +255,7 @@ class Beating(Noting):
     heartbeat = Heartbeat(interval=SHORT, timeout=SHORT, message={"type": "beat"})
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_managers_heartbeat_finds_the_dead() -> None:
     manager = Beating()
     async with people(manager, "ann@red") as (_, sockets):
@@ -263,6 +264,7 @@ async def test_a_managers_heartbeat_finds_the_dead() -> None:
     assert manager.log[-1] == "disconnect heartbeat_timeout 4012"
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_managers_limits_close_who_breaks_them() -> None:
     manager = Noting(rate_limit=RateLimit(rate=1, burst=2), limits=Limits(message_bytes=5, idle_timeout=0.2))
     async with people(manager, "fast@red", "long@red", "idle@red") as (_, sockets):

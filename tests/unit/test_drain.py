@@ -9,11 +9,12 @@ from starlette.websockets import WebSocket
 from fastapi_rooms import Limits, QueueLimits
 from fastapi_rooms.testing import Client, Closed, Refused, eventually
 from unit.apps import BRIEF, Noting, client_of, staying
-from unit.fakes import SHORT
+from unit.fakes import SHORT, SOON
 
 RESTARTING = Closed(1012, "the server is restarting")
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_drain_sends_everybody_away_with_1012_spread_over_the_time() -> None:
     random.seed(1)
     manager = Noting()
@@ -38,7 +39,7 @@ async def test_a_drain_sends_everybody_away_with_1012_spread_over_the_time() -> 
 
 
 async def test_a_drain_of_nobody_is_over_at_once() -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SOON):
         assert await Noting().drain(timeout=60)
 
 
@@ -81,6 +82,7 @@ async def test_a_new_lifespan_takes_connections_again() -> None:
                 pass  # pragma: no cover - never entered
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_the_lifespans_end_sweeps_whoever_is_left_in_bounded_time() -> None:
     manager = Noting(limits=BRIEF)
 
@@ -98,6 +100,7 @@ async def test_the_lifespans_end_sweeps_whoever_is_left_in_bounded_time() -> Non
 
 
 @pytest.mark.logged_errors
+@pytest.mark.usefixtures("time_by_turns")
 async def test_the_sweep_waits_for_hooks_but_not_for_ever() -> None:
     manager = Noting(limits=BRIEF)
     manager.hold("disconnect")

@@ -199,6 +199,7 @@ async def test_a_user_id_that_was_given_is_kept() -> None:
         assert manager.connections[0].user == Identity(subject="ann")
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_the_identitys_expiry_counts() -> None:
     manager = Noting()
     endpoint = behind(manager, Door(expires_in=SHORT))
@@ -209,6 +210,7 @@ async def test_the_identitys_expiry_counts() -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
+@pytest.mark.usefixtures("time_by_turns")
 async def test_an_expiry_that_was_given_counts_more(given: bool) -> None:
     manager = Noting()
     door = Door(expires_in=60 if given else SHORT)
@@ -223,6 +225,7 @@ async def test_an_expiry_that_was_given_counts_more(given: bool) -> None:
             await ws.receive_nothing(within=SHORT * 2)
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_refresh_keeps_a_live_connection_alive() -> None:
     manager = Noting()
     endpoint = behind(manager, Door(expires_in=SHORT * 2))

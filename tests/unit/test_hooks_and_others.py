@@ -156,6 +156,7 @@ async def test_a_hook_that_hangs_costs_no_other_connection_its_own_hook_time() -
 
 
 @pytest.mark.logged_errors
+@pytest.mark.usefixtures("time_by_turns")
 async def test_all_on_leaves_of_one_connection_share_one_hook_timeout() -> None:
     manager = Noting(limits=BRIEF)
     manager.hold("leave")

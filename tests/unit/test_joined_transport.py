@@ -246,6 +246,7 @@ async def test_a_send_that_takes_too_long_is_told_to_the_owner_though_nothing_el
     transport.abort()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_sends_that_end_in_time_are_not_stuck() -> None:
     server = StandardServer()
     transport = await accepted(server, send_timeout=SHORT)

@@ -251,6 +251,7 @@ async def test_without_a_grace_a_block_ends_when_it_likes() -> None:
         await ws.wait_app_done()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_grace_of_zero_cancels_at_once() -> None:
     manager = Noting(limits=Limits(handler_grace=0))
 

@@ -243,6 +243,7 @@ async def test_a_blocked_write_closes_the_link_at_the_deadline() -> None:
     assert transport.aborts == 1
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_an_awaited_send_without_space_closes_the_link_at_the_deadline() -> None:
     transport = FakeTransport()
     link = make_link(transport, queue=QueueLimits(messages=1, send_timeout=SHORT * 15, close_timeout=SHORT))
@@ -361,6 +362,7 @@ async def test_an_expiry_is_nothing_to_a_link_that_has_ended() -> None:
     assert ending(link) == (DisconnectReason.CLOSED, 1000)
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_client_that_sends_nothing_is_idle() -> None:
     transport = FakeTransport()
     link = make_link(transport, limits=Limits(idle_timeout=SHORT * 2))
@@ -373,6 +375,7 @@ async def test_a_client_that_sends_nothing_is_idle() -> None:
     await link.finish()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_quiet_client_gets_a_heartbeat_and_lives_if_it_answers() -> None:
     transport = FakeTransport()
     link = make_link(transport, heartbeat=Heartbeat(interval=SHORT, timeout=SHORT * 3, message={"beat": 1}))
@@ -408,6 +411,7 @@ async def test_no_heartbeat_is_due_while_we_do_not_read() -> None:
     await link.finish()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_heartbeat_has_reserved_space_and_4008_if_that_is_full() -> None:
     transport = FakeTransport()
     heartbeat = Heartbeat(interval=SHORT, timeout=SHORT * 3, message="x" * 40_000)

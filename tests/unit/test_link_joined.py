@@ -70,6 +70,7 @@ async def test_a_client_that_stalls_is_closed_in_time_though_nothing_else_is_sen
     assert (server.aborts, server.waiting, server.texts) == (1, 0, [])
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_messages_that_come_meanwhile_do_not_give_a_stalled_client_more_time() -> None:
     server = StandardServer()
     link = await joined_link(server, queue=QueueLimits(send_timeout=SHORT * 5, close_timeout=SHORT))

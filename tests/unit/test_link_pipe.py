@@ -115,7 +115,7 @@ async def test_a_heartbeat_that_is_a_message_leaves_the_servers_pings_alone() ->
 
 async def test_a_server_that_stops_twice_sends_each_client_away_once() -> None:
     server = FakeServer()
-    link = await piped_link(server, limits=Limits(shutdown_spread=SOON))
+    link = await piped_link(server, limits=Limits(shutdown_spread=SHORT))
     assert client_of(server).stopping()
     assert client_of(server).stopping()
     await eventually(lambda: link.disconnect is not None)
@@ -268,6 +268,7 @@ async def test_a_link_that_has_ended_does_not_hold_the_server_up() -> None:
     await link.finish()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_client_that_leaves_before_it_is_sent_away_is_not_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -104,6 +104,7 @@ async def test_who_appends_again_and_again_does_not_hold_up_the_loop_that_brings
     assert "other words" in said
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_what_the_engine_does_not_take_in_time_may_have_been_published() -> None:
     engine = Engine()
     engine.answers.clear()
@@ -115,6 +116,7 @@ async def test_what_the_engine_does_not_take_in_time_may_have_been_published() -
         assert isinstance(task.exception(), TimeoutError)
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_what_waits_behind_a_late_request_is_given_back_with_it() -> None:
     engine = Engine()
     engine.answers.clear()

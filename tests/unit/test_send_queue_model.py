@@ -91,7 +91,8 @@ class SendQueueMachine(RuleBasedStateMachine):
             same = [one for one in self.waiting if one.evictable and (one.scope, one.key) == (scope, key)]
             assert len(same) <= 1
             most = self.limits.bytes
-            if same and (most is None or self.size() - same[0].size + size <= most):
+            # What is no larger takes no space, though there be none: the server may hold more than there is.
+            if same and (most is None or size <= same[0].size or self.size() - same[0].size + size <= most):
                 same[0].name, same[0].size = name, size
                 self.conflated += 1
                 return Offer.ACCEPTED

@@ -156,6 +156,7 @@ async def test_a_producer_without_a_pause_meets_the_clients_pace(join: Join) -> 
     assert ann.read() == texts
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_write_window_gathers_for_its_time(join: Join) -> None:
     manager = Noting(limits=Limits(write_window=SHORT * 5))
     ann = await join(manager)

@@ -232,6 +232,7 @@ async def test_a_server_that_raises_at_receive_has_lost_the_client() -> None:
 # Silence.
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_silent_stream_has_comments() -> None:
     server = HttpServer()
     async with accepted(server, comment_after=SHORT):
@@ -239,6 +240,7 @@ async def test_a_silent_stream_has_comments() -> None:
         await eventually(lambda: server.blocks == [": ", ": "])
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_stream_that_is_not_silent_has_none() -> None:
     server = HttpServer()
     async with accepted(server, comment_after=SHORT * 4) as stream:
@@ -249,6 +251,7 @@ async def test_a_stream_that_is_not_silent_has_none() -> None:
         await eventually(lambda: server.blocks[-1] == ": ")
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_none_is_sent_while_something_else_waits_or_after_the_end() -> None:
     server = HttpServer()
     async with accepted(server, comment_after=SHORT) as stream:

@@ -144,6 +144,7 @@ async def test_a_small_message_does_not_overtake_one_that_waits_for_more_space(m
     assert writer.server.taken == ["aaa", "bbb", "c"]
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_an_awaited_send_that_finds_no_space_in_time_is_reported(make: Make) -> None:
     writer = make(QueueLimits(messages=1, send_timeout=SHORT))
     writer.server.stall()
@@ -156,6 +157,7 @@ async def test_an_awaited_send_that_finds_no_space_in_time_is_reported(make: Mak
     assert await send is False
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_write_that_takes_too_long_is_reported(make: Make) -> None:
     writer = make(QueueLimits(send_timeout=SHORT))
     writer.server.stall()
@@ -164,6 +166,7 @@ async def test_a_write_that_takes_too_long_is_reported(make: Make) -> None:
     assert writer.stuck == [DisconnectReason.SEND_TIMEOUT]
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_the_deadline_is_each_writes_own(make: Make) -> None:
     writer = make(QueueLimits(send_timeout=SHORT * 2))
     writer.server.stall()
