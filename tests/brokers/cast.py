@@ -12,10 +12,7 @@ from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import SocketClosed, WaitTimeout, WebSocketSession, eventually
 
 from .model import Channel, Guest
-from .workers import Manager, Worker
-
-WITHIN = 3.0
-"""Seconds in which what must come has come."""
+from .workers import SOON, Manager, Worker
 
 
 class Phase(Enum):
@@ -59,7 +56,7 @@ class Process:
             supervisor = cluster.supervisor
             return supervisor.connected and supervisor.outages >= self.outages and others <= cluster.peers.now()
 
-        await eventually(knows, awaited=f"{self.name} to know the others")
+        await eventually(knows, timeout=SOON, awaited=f"{self.name} to know the others")
 
     async def settle(self, channels: Collection[Channel], *, connected: bool) -> None:
         """Wait until `on_leave` has run for all who left, and it listens to these channels, and to its own."""
@@ -71,8 +68,9 @@ class Process:
             heard = all(map(subscriptions.hears, needed)) and len(subscriptions) == len(needed)
             return set(subscriptions.wanted) == needed and (heard or not connected)
 
-        await eventually(lambda: Counter(self.manager.left) == Counter(self.left), awaited=f"{self.left} to leave")
-        await eventually(listens, awaited=f"{self.name} to listen to {needed} alone")
+        left = Counter(self.left)
+        await eventually(lambda: Counter(self.manager.left) == left, timeout=SOON, awaited=f"{left} to leave")
+        await eventually(listens, timeout=SOON, awaited=f"{self.name} to listen to {needed} alone")
 
 
 @dataclass(eq=False)
@@ -92,7 +90,7 @@ class Client:
         """Read until nothing is missing; what is in the end, the model says."""
         try:
             while self.guest.waits:
-                self.guest.got.append(int(await self.socket.receive_text(timeout=WITHIN)))
+                self.guest.got.append(int(await self.socket.receive_text(timeout=SOON)))
         except (SocketClosed, WaitTimeout):
             return
 
@@ -105,16 +103,16 @@ class Client:
     async def outside(self, room: str) -> None:
         """Wait until it is no member."""
         manager, awaited = self.manager, f"{self.guest} to leave {room}"
-        await eventually(lambda: self.connection not in manager.members_here(room), awaited=awaited)
+        await eventually(lambda: self.connection not in manager.members_here(room), timeout=SOON, awaited=awaited)
 
     async def gone(self) -> None:
         """Wait until its process has forgotten it."""
         manager, awaited = self.manager, f"{self.guest} to be gone"
-        await eventually(lambda: manager.connection(self.connection.id) is None, awaited=awaited)
+        await eventually(lambda: manager.connection(self.connection.id) is None, timeout=SOON, awaited=awaited)
 
     async def sent_away(self, code: int) -> None:
         """Wait until it was."""
-        assert (await self.socket.wait_closed(timeout=WITHIN)).code == code
+        assert (await self.socket.wait_closed(timeout=SOON)).code == code
         await self.gone()
 
 

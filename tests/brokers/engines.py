@@ -18,7 +18,7 @@ from fastapi_rooms.brokers import Broker, BrokerTimings, MemoryBroker
 from .ports import free_port
 from .scale import SOAK
 
-STARTS_WITHIN = 60.0 if SOAK else 20.0
+STARTS_WITHIN = 60.0
 
 POLL = 0.01
 """Seconds between two looks at another process."""
@@ -37,10 +37,19 @@ QUICK = (
         longest_delay=0.2,
     )
 )
-"""A tenth of the defaults, so that an outage is over before a test is."""
+"""For tests of engines that are silent: a tenth of the defaults, so that an outage is over before a test is."""
 
-STEADY = BrokerTimings(probe_interval=1.0, linger=0.1, first_delay=0.02, longest_delay=0.2)
-"""For tests in which nothing should fail, however busy the machine is."""
+STEADY = BrokerTimings(
+    connect=20.0,
+    publish=20.0,
+    probe_interval=3.0,
+    probe_timeout=20.0,
+    answer=10.0,
+    linger=0.1,
+    first_delay=0.02,
+    longest_delay=0.2,
+)
+"""For tests in which nothing should fail, however busy the machine is. A dead engine is noticed at once."""
 
 
 class Engine(Protocol):
@@ -82,7 +91,7 @@ class Engine(Protocol):
         """SIGCONT."""
         ...
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         """A broker of ours that speaks to it; on another `port`, through a proxy there."""
         ...
 
@@ -259,7 +268,7 @@ class MemoryEngine:
 
     def thaw(self) -> None: ...
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         if prefix not in self._brokers:
             self._brokers[prefix] = MemoryBroker(prefix=prefix, timings=timings)
         return self._brokers[prefix]

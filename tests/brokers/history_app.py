@@ -21,7 +21,8 @@ from fastapi_rooms.brokers.url import broker_from_url
 from .engines import STARTS_WITHIN
 from .worker_app import TIMINGS
 
-KEPT = History(messages=1_000, seconds=120.0)
+KEPT = History(messages=10_000, seconds=120.0)
+"""More than is said in a room while somebody is late."""
 
 KEPT_SHORT = History(messages=100, seconds=120.0)
 """Of rooms whose name says "short"."""

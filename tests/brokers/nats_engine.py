@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.nats import NatsBroker
 
-from .engines import QUICK, ServerEngine, ServerProcess, program
+from .engines import STEADY, ServerEngine, ServerProcess, program
 
 
 class NatsEngine(ServerEngine):
@@ -44,7 +44,7 @@ class NatsEngine(ServerEngine):
         options = ["--config", str(self._config), "--addr", "127.0.0.1", "--port", str(self.port)]
         self.server.run([program("nats-server", _wheel), *options])
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         return NatsBroker(f"nats://127.0.0.1:{port or self.port}", prefix=prefix, timings=timings)
 
 

@@ -22,7 +22,7 @@ import psutil
 from fastapi_rooms.brokers import BrokerTimings
 from fastapi_rooms.brokers.postgres import PostgresBroker
 
-from .engines import QUICK, STARTS_WITHIN, ServerProcess, until
+from .engines import STARTS_WITHIN, STEADY, ServerProcess, until
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -180,7 +180,7 @@ class PostgresEngine:
         self._server.signal(signal.SIGCONT)
 
     def broker(
-        self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None
+        self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None
     ) -> PostgresBroker:
         return PostgresBroker(self._url(port or self._server.port), prefix=prefix, timings=timings)
 

@@ -55,7 +55,7 @@ async def broker(server: PostgresEngine, table: str) -> PostgresBroker:
 
 @asynccontextmanager
 async def connected(broker: PostgresBroker) -> AsyncIterator[PostgresConnection]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         connection = await broker.connect()
         try:
             yield connection

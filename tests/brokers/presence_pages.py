@@ -14,11 +14,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from fastapi_rooms import Connection, Presence, PresenceDiff, RoomManager
-from fastapi_rooms.brokers import Broker, BrokerTimings
+from fastapi_rooms.brokers import Broker
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.testing import Client, eventually
 
-from .engines import STEADY, Engine
+from .engines import Engine
 from .scale import LONGER
 from .workers import SOON
 
@@ -30,8 +30,8 @@ PATIENT = Presence(grace=60.0, ttl=120.0, refresh=25.0, interval=0.0)
 HASTY = Presence(grace=0.3, ttl=60.0, refresh=0.3, interval=0.0)
 """Who has gone leaves soon, and what was lost is noticed soon."""
 
-BRIEF = Presence(grace=0.2, ttl=2.0 * LONGER, refresh=0.5 * LONGER, interval=0.0)
-"""A process that is dead is given up soon."""
+BRIEF = Presence(grace=0.2, ttl=max(5.0, 2.0 * LONGER), refresh=0.5 * LONGER, interval=0.0)
+"""A process that is dead is given up soon, and one that is late is not."""
 
 
 class Shown(RoomManager[Any, Any]):
@@ -148,13 +148,11 @@ class Process:
 
 
 @asynccontextmanager
-async def processes(
-    engine: Engine, presence: Presence, *, count: int = 2, timings: BrokerTimings = STEADY
-) -> AsyncIterator[list[Process]]:
+async def processes(engine: Engine, presence: Presence, *, count: int = 2) -> AsyncIterator[list[Process]]:
     """So many, which know of each other."""
     prefix = f"presence{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
-        some = [Process(engine.broker(prefix=prefix, timings=timings), presence) for _ in range(count)]
+        some = [Process(engine.broker(prefix=prefix), presence) for _ in range(count)]
         for one in some:
             await one.start()
             stack.push_async_callback(one.stop)

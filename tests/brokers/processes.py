@@ -60,7 +60,7 @@ class Process:
 
     async def health(self) -> dict[str, Any]:
         def read() -> dict[str, Any]:
-            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=STARTS_WITHIN) as answer:
                 health: dict[str, Any] = json.load(answer)
                 return health
 
@@ -151,12 +151,9 @@ async def enter(process: Process, room: str, name: str) -> Person:
 
 
 @asynccontextmanager
-async def processes(
-    count: int, *, url: str, prefix: str, quick: bool = False, app: str = "worker_app"
-) -> AsyncIterator[list[Process]]:
-    """So many workers that know each other; `quick`: with deadlines a tenth of the defaults."""
-    timings = "quick" if quick else "steady"
-    started = [Process(url=url, prefix=prefix, timings=timings, app=app) for _ in range(count)]
+async def processes(count: int, *, url: str, prefix: str, app: str = "worker_app") -> AsyncIterator[list[Process]]:
+    """So many workers that know each other."""
+    started = [Process(url=url, prefix=prefix, timings="steady", app=app) for _ in range(count)]
     try:
         for one in started:
             await asyncio.to_thread(one.wait_started)

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.redis import RedisBroker
 
-from .engines import QUICK, STARTS_WITHIN, ServerEngine, ServerProcess, until
+from .engines import STARTS_WITHIN, STEADY, ServerEngine, ServerProcess, until
 from .ports import free_port
 from .redis_engine import redis_7
 
@@ -41,7 +41,7 @@ class RedisNode(ServerEngine):
         cluster = ["--cluster-enabled", "yes", "--cluster-port", str(self.bus), "--repl-diskless-sync-delay", "0"]
         self.server.run([redis_7(), *options, *cluster, *self._options])
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         return RedisBroker(self.url, prefix=prefix, timings=timings)
 
     def ask(self, *command: str | int) -> Any:
@@ -146,7 +146,7 @@ class RedisClusterEngine:
         for node in self.nodes:
             node.thaw()
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         return RedisBroker(self.url, prefix=prefix, timings=timings)
 
     def close(self) -> None:

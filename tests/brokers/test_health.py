@@ -14,14 +14,14 @@ from fastapi_rooms.errors import ConfigurationError
 from fastapi_rooms.health import HealthReport, health_router
 from fastapi_rooms.testing import Client, eventually
 
-from .engines import QUICK
+from .engines import STEADY
 
 
 class Moody(MemoryBroker):
     """Out of reach, until it is told to be there."""
 
     def __init__(self) -> None:
-        super().__init__(timings=QUICK)
+        super().__init__(timings=STEADY)
         self.there = False
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ async def asked(client: Client, path: str = "/health") -> tuple[int, HealthRepor
 
 
 async def test_a_process_whose_brokers_are_connected_is_ready_and_tells_its_figures() -> None:
-    rooms = Chat(broker=MemoryBroker(timings=QUICK))
+    rooms = Chat(broker=MemoryBroker(timings=STEADY))
     app = serving(rooms)
     app.include_router(health_router(rooms))
     async with Client(app) as client, client.websocket("/rooms/red"), client.websocket("/rooms/blue"):
@@ -96,7 +96,7 @@ async def test_a_manager_without_a_broker_is_ready() -> None:
 
 async def test_one_broker_out_of_reach_makes_503_of_all_until_it_is_there() -> None:
     broker = Moody()
-    one, other = Chat(broker=MemoryBroker(timings=QUICK)), Chat(broker=broker)
+    one, other = Chat(broker=MemoryBroker(timings=STEADY)), Chat(broker=broker)
     app = serving(one, other)
     app.include_router(health_router(one, other))
     async with Client(app) as client:

@@ -28,7 +28,8 @@ from fastapi_rooms.options import History
 from fastapi_rooms.position import Position
 from fastapi_rooms.testing import Client, WebSocketSession, eventually
 
-from .engines import STEADY, Engine
+from .engines import Engine
+from .workers import SOON
 
 _PREFIXES = itertools.count()
 
@@ -96,7 +97,7 @@ class Process:
     def __init__(self, broker: Broker) -> None:
         self.manager = Remembering(broker)
         app = Starlette(lifespan=self.manager.lifespan, routes=[WebSocketRoute("/{room}", self._endpoint)])
-        self.client = Client(app)
+        self.client = Client(app, timeout=SOON)
 
     @asynccontextmanager
     async def page(self, room: str, since: str | None = None) -> AsyncIterator[Page]:
@@ -117,7 +118,7 @@ class Process:
 async def several(engine: Engine, count: int) -> AsyncIterator[list[Process]]:
     prefix = f"history{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
-        processes = [Process(engine.broker(prefix=prefix, timings=STEADY)) for _ in range(count)]
+        processes = [Process(engine.broker(prefix=prefix)) for _ in range(count)]
         for process in processes:
             await stack.enter_async_context(process.client)
         yield processes
@@ -353,7 +354,7 @@ async def test_a_room_that_was_left_for_a_while_is_forgotten(two: list[Process])
         pass
     clustered = near.manager._across
     assert isinstance(clustered, Clustered)
-    await eventually(lambda: not clustered._histories._rooms)
+    await eventually(lambda: not clustered._histories._rooms, timeout=SOON)
 
 
 async def test_what_a_publisher_sends_is_kept_too(engine: Engine) -> None:

@@ -15,7 +15,8 @@ from fastapi_rooms import Connection, History, Position, RoomManager
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.testing import Client, WebSocketSession
 
-from .engines import STEADY, Engine
+from .engines import Engine
+from .workers import SOON
 
 _PREFIXES = itertools.count()
 
@@ -61,7 +62,8 @@ class Process(RoomManager[Any, Any]):
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker=broker, history=self.kept)
-        self.client = Client(Starlette(lifespan=self.lifespan, routes=[WebSocketRoute("/{room}", self._endpoint)]))
+        app = Starlette(lifespan=self.lifespan, routes=[WebSocketRoute("/{room}", self._endpoint)])
+        self.client = Client(app, timeout=SOON)
 
     def kept(self, room: str) -> History:
         return History(messages=KEPT, seconds=60.0, on_join="keys" if room == "dashboard" else LAST)
@@ -97,7 +99,7 @@ class Process(RoomManager[Any, Any]):
 async def two(engine: Engine) -> AsyncIterator[list[Process]]:
     prefix = f"entry{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
-        processes = [Process(engine.broker(prefix=prefix, timings=STEADY)) for _ in range(2)]
+        processes = [Process(engine.broker(prefix=prefix)) for _ in range(2)]
         for process in processes:
             await stack.enter_async_context(process.client)
         yield processes

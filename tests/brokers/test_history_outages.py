@@ -107,7 +107,7 @@ async def test_who_was_cut_off_gets_from_the_history_what_others_got_live(own_en
     prefix = f"cut{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(Proxy(own_engine.port))
-        cut = Process(own_engine.broker(prefix=prefix, port=proxy.port))
+        cut = Process(own_engine.broker(prefix=prefix, port=proxy.port, timings=QUICK))
         near = Process(own_engine.broker(prefix=prefix))
         for process in (cut, near):
             await stack.enter_async_context(process.client)
@@ -130,7 +130,7 @@ async def test_who_joins_while_the_engine_is_dead_is_told_and_sent_away_to_come_
 ) -> None:
     prefix = f"dead{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
-        process = Process(own_engine.broker(prefix=prefix, timings=QUICK))
+        process = Process(own_engine.broker(prefix=prefix))
         await stack.enter_async_context(process.client)
         own_engine.kill()
         try:

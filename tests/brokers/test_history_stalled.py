@@ -20,7 +20,7 @@ SAID = 500
 """Messages: more than the buffers on the way and a queue take, and fewer than are kept."""
 
 AT_ONCE = 50
-"""Messages in one request of an author to its worker."""
+"""Messages in one request of an author to its worker: fewer than a queue takes, and than are kept anywhere."""
 
 BEGUN = Told(recovered=None, reason=None)
 
@@ -71,8 +71,10 @@ class Scene:
         assert worker is not None
         dropped = (await worker.health())["dropped"]
         self.stalled.reads.clear()
-        await self.say(numbers)
-        await self.quick.until(lambda one: one.newest == numbers[-1])
+        for start in range(0, len(numbers), AT_ONCE):
+            some = numbers[start : start + AT_ONCE]
+            await self.say(some)
+            await self.quick.until(lambda one, last=some[-1]: one.newest == last)  # type: ignore[misc]
         async with asyncio.timeout(STARTS_WITHIN):
             while (await worker.health())["dropped"] == dropped:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(POLL)

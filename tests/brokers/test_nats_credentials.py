@@ -12,7 +12,7 @@ from fastapi_rooms.cluster.cluster import BrokerHealth
 from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 
-from .engines import QUICK, STEADY, running
+from .engines import STEADY, running
 from .nats_engine import NatsEngine
 from .nats_keys import Operator, User, account
 from .workers import SOON, Manager, Worker, workers
@@ -47,7 +47,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def manager(engine: NatsEngine, file: Path) -> Manager:
-    return Manager(NatsBroker(engine.url, timings=QUICK, user_credentials=file))
+    return Manager(NatsBroker(engine.url, timings=STEADY, user_credentials=file))
 
 
 def health(worker: Worker) -> BrokerHealth:
@@ -206,7 +206,7 @@ async def test_a_file_that_was_removed_is_named_at_the_next_connection(server: N
 
 def _whose_file_was_removed(server: NatsEngine, directory: Path) -> NatsBroker:
     file = written(directory / "user.creds", User(OURS).credentials())
-    broker = NatsBroker(server.url, timings=QUICK, user_credentials=file)
+    broker = NatsBroker(server.url, timings=STEADY, user_credentials=file)
     file.unlink()
     return broker
 
@@ -267,7 +267,7 @@ async def test_who_is_put_out_when_its_time_ends_says_so_and_comes_in_with_anoth
     encrypting: NatsEngine, certificate: Certificate, file: Path, good: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Over TLS: there the server's reason comes together with the end.
-    written(file, User(OURS, good_for=3).credentials())
+    written(file, User(OURS, good_for=8).credentials())
     async with workers(1, lambda: Manager(over_tls(encrypting, certificate, file))) as (worker,):
         assert health(worker).connected
         await worker.manager.logged("lost")

@@ -17,6 +17,9 @@ from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
 
+LATE = 4.0
+"""Seconds for a busy machine."""
+
 
 @pytest.fixture
 async def two(own_engine: Engine) -> AsyncIterator[list[Worker]]:
@@ -25,6 +28,15 @@ async def two(own_engine: Engine) -> AsyncIterator[list[Worker]]:
     async with workers(2, lambda: Manager(own_engine.broker(prefix=prefix))) as two:
         await reached(two)
         yield two
+
+
+@pytest.fixture
+async def near(own_engine: Engine) -> AsyncIterator[Worker]:
+    """A process that soon gives up an engine that is silent."""
+    broker = own_engine.broker(prefix=f"outage{next(_PREFIXES)}", timings=QUICK)
+    async with workers(1, lambda: Manager(broker)) as (near,):
+        await reached([near])
+        yield near
 
 
 async def reached(all_of_them: list[Worker]) -> None:
@@ -77,21 +89,18 @@ async def test_a_broker_that_is_killed_twice_leaves_rooms_local_and_joins_them_a
             worker.manager.log.clear()
 
 
-async def test_a_broker_that_stops_answering_holds_nobody_up_for_long(
-    own_engine: Engine, two: list[Worker]
-) -> None:
-    near = two[0]
+async def test_a_broker_that_stops_answering_holds_nobody_up_for_long(own_engine: Engine, near: Worker) -> None:
     socket = await near.join("ann", "red")
     loop = asyncio.get_running_loop()
     own_engine.freeze()
     try:
         before = loop.time()
         assert is_local(await near.manager.broadcast("first", room="red"))
-        assert loop.time() - before < QUICK.publish * 3
+        assert loop.time() - before < QUICK.publish + LATE
         await near.manager.logged("lost")
         before = loop.time()
         assert is_local(await near.manager.broadcast("second", room="red"))
-        assert loop.time() - before < QUICK.publish
+        assert loop.time() - before < QUICK.publish  # it does not wait for anything
         await near.join("bob", "red")
     finally:
         own_engine.thaw()
@@ -138,11 +147,12 @@ async def test_a_connection_that_swallows_bytes_is_noticed_and_made_anew(
     prefix = f"proxy{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(Proxy(own_engine.port))
-        deaf = Manager(own_engine.broker(prefix=prefix, port=proxy.port))
+        deaf = Manager(own_engine.broker(prefix=prefix, port=proxy.port, timings=QUICK))
         far = Manager(own_engine.broker(prefix=prefix))
         pair = [await stack.enter_async_context(Worker(manager)) for manager in (deaf, far)]
         await reached(pair)
         socket = await pair[0].join("ann", "red")
+        deaf.log.clear()
         setattr(proxy, direction, False)
         await deaf.logged("lost")
         assert is_local(await deaf.broadcast("local", room="red"))

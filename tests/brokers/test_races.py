@@ -9,9 +9,9 @@ from dataclasses import replace
 from fastapi_rooms.brokers import Broker, BrokerConnection, BrokerTimings
 from fastapi_rooms.testing import eventually
 
-from .engines import QUICK, Engine
+from .engines import STEADY, Engine
 from .scale import LONGER
-from .workers import Manager, workers
+from .workers import SOON, Manager, workers
 
 _PREFIXES = itertools.count()
 
@@ -61,7 +61,7 @@ class Slow:
 
     def __init__(self, broker: Broker, *, seed: int) -> None:
         self.prefix = broker.prefix
-        self.timings: BrokerTimings = replace(QUICK, linger=0.001)
+        self.timings: BrokerTimings = replace(STEADY, linger=0.001)
         self.shared = True
         self.message_bytes = broker.message_bytes
         self._broker = broker
@@ -82,7 +82,7 @@ async def test_who_has_joined_misses_nothing_however_often_the_room_was_left_bef
     waiting = iter(brokers)
     luck = random.Random(3)
     async with workers(2, lambda: Manager(next(waiting))) as (near, far):
-        await eventually(lambda: near.manager.health().peers == 1)  # type: ignore[union-attr]
+        await eventually(lambda: near.manager.health().peers == 1, timeout=SOON)  # type: ignore[union-attr]
         sockets = [await near.join(str(number)) for number in range(2)]
         connections = near.manager.connections
         for number in range(TIMES):
@@ -98,5 +98,6 @@ async def test_who_has_joined_misses_nothing_however_often_the_room_was_left_bef
         assert connection is not None
         await eventually(
             lambda: {one for one in connection.listening if ".room." in one} == {f"{prefix}.room.blue"},
+            timeout=SOON,
             awaited="channels only for rooms that have members",
         )

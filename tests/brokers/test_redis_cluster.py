@@ -19,11 +19,11 @@ from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
-from .engines import QUICK, running, until
+from .engines import QUICK, STEADY, running, until
 from .ports import free_port
 from .redis_cluster_engine import RedisClusterEngine, RedisNode
 from .scale import LONGER
-from .test_broker_conformance import PROMPTLY, Ear, failure, listening, soon
+from .test_broker_conformance import PROMPTLY, WITHIN, Ear, failure, listening, soon
 from .test_outages import reached
 from .workers import Manager, workers
 
@@ -161,7 +161,7 @@ async def test_a_node_that_is_silent_is_noticed_by_those_who_only_listen_to_it(
     cluster: RedisClusterEngine,
 ) -> None:
     silent = cluster.nodes[2]
-    async with listening(cluster.broker()) as ear:
+    async with listening(cluster.broker(timings=QUICK)) as ear:
         await soon(ear.connection.subscribe([channel_of(cluster, silent)]))
         silent.freeze()
         try:
@@ -172,7 +172,7 @@ async def test_a_node_that_is_silent_is_noticed_by_those_who_only_listen_to_it(
 
 async def test_any_node_of_the_url_will_do_and_the_others_are_found(cluster: RedisClusterEngine) -> None:
     url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{cluster.port}"
-    async with listening(RedisBroker(url, timings=QUICK)) as ear:
+    async with listening(RedisBroker(url, timings=STEADY)) as ear:
         channels = [channel_of(cluster, node) for node in cluster.nodes]
         await soon(ear.connection.subscribe(channels))
         await soon(ear.connection.publish([(channel, b"") for channel in channels]))
@@ -180,12 +180,12 @@ async def test_any_node_of_the_url_will_do_and_the_others_are_found(cluster: Red
 
 
 async def test_rooms_go_on_at_the_replica_of_a_primary_that_was_killed_and_the_url_has_only_that_one() -> None:
-    quick = ["--cluster-node-timeout", "800", "--cluster-replica-validity-factor", "0"]
+    quick = ["--cluster-node-timeout", "3000", "--cluster-replica-validity-factor", "0"]
     with running(RedisClusterEngine(*quick, keys=False)) as cluster, running(RedisNode(*quick)) as replica:
         dead = cluster.nodes[0]
         cluster.add_replica(replica, of=dead)
         room = channel_of(cluster, dead).rpartition(".")[2]
-        async with workers(2, lambda: Manager(RedisBroker(dead.url, timings=QUICK))) as two:
+        async with workers(2, lambda: Manager(RedisBroker(dead.url, timings=STEADY))) as two:
             await reached(two)
             sockets = [await worker.join("ann", room) for worker in two]
             dead.kill()
@@ -202,7 +202,7 @@ async def test_a_client_of_the_users_own_is_used_whatever_its_options_and_left_o
 ) -> None:
     client = RedisCluster(host="127.0.0.1", port=cluster.port, decode_responses=True, socket_timeout=2.0)
     try:
-        broker = RedisBroker(client, timings=replace(QUICK, probe_interval=2.5))
+        broker = RedisBroker(client, timings=replace(STEADY, probe_interval=2.5))
         assert str(broker) == f"Redis Cluster at 127.0.0.1:{cluster.port}"
         for _ in range(2):
             async with listening(broker) as ear:
@@ -239,7 +239,7 @@ async def test_tickets_are_kept_in_a_cluster(cluster: RedisClusterEngine) -> Non
     await asyncio.to_thread(cluster.wait_for_keys)
     client = RedisCluster(host="127.0.0.1", port=cluster.port)
     try:
-        store = RedisTicketStore(client, prefix="shop")
+        store = RedisTicketStore(client, prefix="shop", timeout=WITHIN)
         assert str(store) == f"Redis Cluster at 127.0.0.1:{cluster.port}"
         for number in range(30):
             await store.put(str(number), str(number).encode(), 30)

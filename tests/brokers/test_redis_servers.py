@@ -20,7 +20,7 @@ from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 
-from .engines import QUICK, STEADY, running, until
+from .engines import STEADY, running, until
 from .ports import free_port
 from .redis_cluster_engine import RedisClusterEngine
 from .redis_engine import RedisEngine, SentinelEngine, redis_7
@@ -81,7 +81,7 @@ async def test_rooms_are_joined_again_through_the_master_that_sentinel_has_made(
     watcher, master = sentinel
     async with (
         clients(watcher, 2) as pool,
-        workers(2, lambda: Manager(RedisBroker(pool.pop(), timings=QUICK))) as two,
+        workers(2, lambda: Manager(RedisBroker(pool.pop(), timings=STEADY))) as two,
     ):
         await reached(two)
         assert health(two[0]).broker == "Redis, main of Sentinel"
@@ -114,7 +114,7 @@ def test_a_client_that_decodes_is_refused() -> None:
 async def test_a_lost_connection_is_not_made_anew_behind_our_back(whose: str) -> None:
     with running(RedisEngine()) as engine:
         server = engine.url if whose == "ours" else Redis(port=engine.port, retry=NO_RETRIES)
-        connection = await RedisBroker(server, timings=QUICK).connect()
+        connection = await RedisBroker(server, timings=STEADY).connect()
         receiving = asyncio.create_task(connection.receive())
         await soon(connection.subscribe(["rooms.all"]))
         engine.kill()
@@ -177,7 +177,7 @@ async def test_a_certificate_of_another_ca_or_for_another_name_is_refused_and_th
 ) -> None:
     trusted = make_certificate(tmp_path) if host == "127.0.0.1" else certificate
     url = f"rediss://:hunter2@{host}:{tls_port}/0?{trusting(trusted)}"
-    async with workers(1, lambda: Manager(broker_from_url(url, timings=QUICK))) as (worker,):
+    async with workers(1, lambda: Manager(broker_from_url(url, timings=STEADY))) as (worker,):
         error = health(worker).error
         assert "certificate verify failed" in error.lower()
         assert "hunter2" not in error
@@ -225,7 +225,7 @@ async def test_what_a_user_may_not_is_in_the_error_and_rooms_are_local(
     redis: RedisEngine, rights: str, missing: str
 ) -> None:
     url = url_for(redis, rights)
-    async with workers(1, lambda: Manager(broker_from_url(url, timings=QUICK))) as (worker,):
+    async with workers(1, lambda: Manager(broker_from_url(url, timings=STEADY))) as (worker,):
         error = health(worker).error
         assert error.startswith("NoPermissionError: ")
         assert missing in error
@@ -242,6 +242,6 @@ async def test_a_user_of_a_cluster_needs_little_more() -> None:
         node.ask("ACL SETUSER", "ann", "reset", "on", ">hunter2", *rights)
         url = f"redis+cluster://ann:hunter2@127.0.0.1:{node.port}"
         await cross(broker_from_url(url, timings=STEADY))
-        async with workers(1, lambda: Manager(broker_from_url(url, prefix="others", timings=QUICK))) as (worker,):
+        async with workers(1, lambda: Manager(broker_from_url(url, prefix="others", timings=STEADY))) as (worker,):
             assert health(worker).error.startswith("NoPermissionError: ")
             assert "channel" in health(worker).error

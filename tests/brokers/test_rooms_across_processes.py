@@ -10,7 +10,7 @@ from fastapi_rooms import ConfigurationError, Delivery
 from fastapi_rooms.testing import WebSocketSession, eventually
 
 from .engines import Engine
-from .workers import Manager, Worker, workers
+from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
 
@@ -21,7 +21,7 @@ async def three(engine: Engine) -> AsyncIterator[list[Worker]]:
     prefix = f"test{next(_PREFIXES)}"
     async with workers(3, lambda: Manager(engine.broker(prefix=prefix))) as three:
         for worker in three:
-            await eventually(lambda worker=worker: worker.manager.health().peers == 2)  # type: ignore[misc]
+            await eventually(lambda worker=worker: worker.manager.health().peers == 2, timeout=SOON)  # type: ignore[misc]
         yield three
 
 
@@ -94,7 +94,7 @@ async def test_closing_a_room_comes_after_what_was_sent_to_it_before(three: list
     await three[0].manager.broadcast("end")
     assert [await everything(socket) for socket in sockets] == [["last words"]] * 3
     for worker in three:
-        await eventually(lambda worker=worker: worker.manager.left == [("ann", "red")])  # type: ignore[misc]
+        await eventually(lambda worker=worker: worker.manager.left == [("ann", "red")], timeout=SOON)  # type: ignore[misc]
 
 
 async def test_closing_a_room_with_a_code_closes_its_connections(three: list[Worker]) -> None:
@@ -139,7 +139,7 @@ async def test_a_room_that_is_empty_again_is_left_after_a_while(three: list[Work
     assert health is not None
     assert health.channels == before.channels + 2
     await socket.close()
-    await eventually(lambda: manager.health().channels == before.channels)  # type: ignore[union-attr]
+    await eventually(lambda: manager.health().channels == before.channels, timeout=SOON)  # type: ignore[union-attr]
 
 
 async def test_without_its_lifespan_a_manager_with_a_broker_says_what_to_do(engine: Engine) -> None:

@@ -22,7 +22,7 @@ from .model import EVERYONE, room_channel, user_channel
 from .scale import LONGER, SOAK
 from .story import ROOMS, USERS, Story
 
-LONGEST_ACT = 30.0 * LONGER
+LONGEST_ACT = 120.0 * LONGER
 """Seconds; every wait within has a shorter deadline."""
 
 MOST_CLIENTS = 8

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ import pytest
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.streams import Append, Appended, Page, Place, StreamConnection, split_place
 
-from .engines import STEADY, Engine
+from .engines import Engine
 from .test_broker_conformance import Ear, soon
 
 EMPTY_FOR = 1.0
@@ -75,7 +76,7 @@ def channel() -> str:
 
 @pytest.fixture
 async def broker(engine: Engine) -> Broker:
-    return engine.broker(timings=STEADY)
+    return engine.broker()
 
 
 @pytest.fixture
@@ -158,9 +159,10 @@ async def test_the_oldest_go_where_there_are_too_many(one: Stream) -> None:
 
 
 async def test_what_is_too_old_is_gone_and_the_last_offset_stays(one: Stream) -> None:
+    begun = time.monotonic()
     (old,) = await one.append(b"old", seconds=EMPTY_FOR)
-    assert data_of(await one.read()) == [b"old"]
-    async with asyncio.timeout(10 * EMPTY_FOR):
+    assert data_of(await one.read()) == [b"old"] or time.monotonic() - begun >= EMPTY_FOR
+    async with asyncio.timeout(30 * EMPTY_FOR):
         while (await one.read()).entries:  # noqa: ASYNC110 - an engine tells nobody what it forgets
             await asyncio.sleep(EMPTY_FOR / 20)
     page = await one.read()
@@ -267,7 +269,7 @@ async def test_many_may_read_at_once(one: Stream) -> None:
 
 
 async def test_after_a_kill_the_epoch_is_another_one_or_nothing_is_lost(faulty: Engine, channel: str) -> None:
-    broker = faulty.broker(timings=STEADY)
+    broker = faulty.broker()
     async with streaming(broker, channel) as before:
         appended = await before.append(b"a", b"b", b"c")
         faulty.kill()

@@ -27,13 +27,13 @@ from .redis_engine import RedisEngine
 
 _PREFIXES = (f"tickets{number}" for number in itertools.count())
 _EVERY_BYTE = bytes(range(256))
-_TIMEOUT = 1.5
+_TIMEOUT = 4.0
 """Of stores whose engine will be silent, or killed."""
 
-_PATIENT = 10.0
+PATIENT = 10.0
 """Of others: a busy machine is no outage."""
 
-_SLACK = 1.0
+_SLACK = 3.5
 """Seconds that a busy machine may be late; less than `_TIMEOUT`, which nobody may wait for twice."""
 
 
@@ -51,7 +51,7 @@ class Stores:
     prefix: str
     made: list[Store] = field(default_factory=list)
 
-    def new(self, *, prefix: str | None = None, port: int | None = None, timeout: float = _PATIENT) -> Store:
+    def new(self, *, prefix: str | None = None, port: int | None = None, timeout: float = PATIENT) -> Store:
         at = f"127.0.0.1:{port or self.engine.port}"
         prefix = prefix or self.prefix
         store: Store

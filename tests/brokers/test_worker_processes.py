@@ -56,7 +56,7 @@ async def test_a_broker_that_is_killed_twice_in_the_middle_splits_the_rooms_and_
     own_engine: Engine,
 ) -> None:
     async with (
-        processes(3, url=own_engine.url, prefix=prefix(), quick=True) as workers,
+        processes(3, url=own_engine.url, prefix=prefix()) as workers,
         crowd(workers, people=PEOPLE, rooms=ROOMS) as people,
     ):
         await talk(people, range(10))

@@ -9,10 +9,9 @@ from fastapi_rooms import RoomManager
 from fastapi_rooms.brokers import BrokerTimings
 from fastapi_rooms.brokers.url import broker_from_url
 
-from .engines import QUICK, STEADY
+from .engines import STEADY
 
 TIMINGS = {
-    "quick": QUICK,
     "steady": STEADY,
     "patient": BrokerTimings(connect=30.0, publish=30.0, probe_interval=60.0, probe_timeout=30.0),
 }
