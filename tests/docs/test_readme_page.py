@@ -14,9 +14,9 @@ from chromium import WHOLE, launched
 from .test_readme import RUNNING, STOP_WITHIN, block_with
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The browser that people have, windows and all."""
+@pytest.fixture
+def whole_browser() -> Iterator[Browser]:
+    """The browser that people have, windows and all; it goes before another comes."""
     with launched(WHOLE) as browser:
         yield browser
 
@@ -43,8 +43,8 @@ def address(tmp_path: Path) -> Iterator[str]:
             process.kill()
 
 
-def test_what_is_typed_in_one_tab_is_there_in_the_other(browser: Browser, address: str) -> None:
-    ada, bob = browser.new_page(), browser.new_page()
+def test_what_is_typed_in_one_tab_is_there_in_the_other(whole_browser: Browser, address: str) -> None:
+    ada, bob = whole_browser.new_page(), whole_browser.new_page()
     for page in (ada, bob):
         page.goto(address)
     ada.fill("input", "hello")
