@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -88,6 +88,13 @@ class ScriptedHub:
         """The next connection."""
         async with asyncio.timeout(SOON):
             return await self._lines.get()
+
+    async def asked(self) -> tuple[Line, Frame]:
+        """The next connection that says `connect`, and that: where time is short, some are given up before."""
+        while True:
+            line = await self.line()
+            with suppress(ConnectionClosed):
+                return line, await line.hear("connect")
 
     async def _serve(self, socket: ServerConnection) -> None:
         line = Line(socket)

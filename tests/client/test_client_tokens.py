@@ -137,4 +137,5 @@ async def test_a_token_function_that_hangs_is_given_up() -> None:
 
     async with talking(token=token, connect_timeout=0.5) as (client, hub):
         client.on_error(lambda _: None)
-        assert (await (await hub.line()).welcome())["token"] == "good"
+        _, connect = await hub.asked()
+        assert connect["token"] == "good"

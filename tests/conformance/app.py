@@ -12,7 +12,17 @@ from fastapi import FastAPI, HTTPException, WebSocket, WebSocketException
 from . import recording
 from .auth_endpoints import router
 from .managers import MANAGERS, RELEASED, Fragile, Strict, released
-from .recording import EVENTS, LOGGED, live_objects, open_sockets, record, resident_bytes, tasks, watch_logs
+from .recording import (
+    EVENTS,
+    LOGGED,
+    Stall,
+    live_objects,
+    open_sockets,
+    record,
+    resident_bytes,
+    tasks,
+    watch_logs,
+)
 from .streams import router as streams
 
 TICK = 0.1
@@ -162,20 +172,19 @@ async def stall(label: str, user: str, size: int = 16_384, after: int = 20) -> d
     manager = MANAGERS[label]
     [victim] = [one for one in manager.connections if one.user_id == user]
     number = most = most_bytes = 0
-    blocked: float | None = None
+    stalled = Stall(victim)
     left = after
     until = time.monotonic() + 15.0
     while left and time.monotonic() < until:
         await manager.broadcast(f"{number:06d}" + "x" * size)
         number += 1
-        now, figures = time.monotonic(), victim.statistics()
+        figures = victim.statistics()
         most, most_bytes = max(most, figures.queued), max(most_bytes, figures.queued_bytes)
-        if blocked is None and figures.oldest_queued_age > 0.1:
-            blocked = now - figures.oldest_queued_age
-        left -= blocked is not None or victim.status == "disconnected"
+        stalled.look()
+        left -= stalled.since is not None or victim.status == "disconnected"
         await asyncio.sleep(0.002)
     await manager.broadcast(f"{number:06d}end")
-    return {"messages": number + 1, "blocked": blocked, "queued": most, "queued_bytes": most_bytes}
+    return {"messages": number + 1, "blocked": stalled.since, "queued": most, "queued_bytes": most_bytes}
 
 
 @app.get("/ready")

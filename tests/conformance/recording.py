@@ -15,6 +15,8 @@ from fastapi_rooms import Connection, Disconnect, RoomManager
 EVENTS: dict[str, list[dict[str, Any]]] = {}
 LOGGED: list[dict[str, str]] = []
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_LOOKS = 10
+"""In a row that see nothing taken, before a client is believed to be stalled."""
 
 
 def record(manager: str, event: str, connection: Connection[Any] | None, **more: Any) -> None:
@@ -50,6 +52,35 @@ class Recorded(RoomManager[Any, Any]):
 
     async def on_error(self, connection: Connection[Any], error: BaseException) -> None:
         record(self.label, "error", connection, error=type(error).__name__)
+
+
+class Stall:
+    """Since when a client takes nothing of what is sent to it, as its manager is looked at again and again.
+
+    Attributes:
+        since: The moment, on the monotonic clock; `None`: it takes what it is sent, as far as was seen.
+    """
+
+    def __init__(self, client: Connection[Any]) -> None:
+        self.since: float | None = None
+        self._client = client
+        self._perhaps: float | None = None
+        self._sent = -1
+        self._looks = 0
+
+    def look(self) -> None:
+        """Look; between two looks the loop goes on, and the client's messages with it.
+
+        Age alone says nothing: the process may have stood still just after a message was queued.
+        """
+        figures = self._client.statistics()
+        self._looks = self._looks + 1 if figures.sent == self._sent else 0
+        self._sent = figures.sent
+        if figures.queued:  # by the clock of the age, which stands still within a turn of the loop
+            self._perhaps = asyncio.get_running_loop().time() - figures.oldest_queued_age
+        stalled = self._looks >= _LOOKS and figures.oldest_queued_age > 0.1
+        if self.since is None and (stalled or self._client.status == "disconnected"):
+            self.since = self._perhaps
 
 
 class _Keeper(logging.Handler):

@@ -19,7 +19,8 @@ from .wire import request
 
 TESTS = Path(__file__).parent.parent
 APP = "conformance.app:app"
-START_TIMEOUT = 30.0
+START_TIMEOUT = 90.0
+"""Seconds; a busy machine takes twenty for the imports of a server alone, and as many again to reload it."""
 _COMPLAINTS = ("was destroyed but it is pending", "exception was never retrieved", "was never awaited")
 UVICORN_ON_DENIALS = "ASGI callable returned without completing handshake"
 """What uvicorn's sansio protocol logs after each denial response, though it sent it."""
@@ -99,7 +100,8 @@ def _granian(port: int, _ping: float | None) -> list[str]:
 
 def _daphne(port: int, ping: float | None) -> list[str]:
     # It pings who has not answered, too, and looks every other second: the next ping comes when the time is over.
-    pings = [] if ping is None else ["--ping-interval", str(int(ping * 3)), "--ping-timeout", str(int(ping * 3))]
+    # Both are long enough for a client that stands still for a while.
+    pings = [] if ping is None else ["--ping-interval", str(int(ping * 5)), "--ping-timeout", str(int(ping * 5))]
     return ["daphne", "--port", str(port), "-v", "0", "--application-close-timeout", "2", *pings, APP]
 
 

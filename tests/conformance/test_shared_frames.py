@@ -73,6 +73,7 @@ async def test_a_client_that_vanishes_is_noticed_by_protocol_pings(watch: Watch)
 
 
 async def test_a_client_that_only_talks_is_not_pinged(watch: Watch) -> None:
+    slow, began = 0, time.monotonic()
     async with (
         connected(watch.port, "/echo/patient-pings?user=talks") as client,
         connected(watch.port, "/listen/patient-pings?user=silent") as silent,
@@ -83,7 +84,9 @@ async def test_a_client_that_only_talks_is_not_pinged(watch: Watch) -> None:
             await client.send("still here")
             assert await client.receive() == "still here"
             await asyncio.sleep(INTERVAL / 4)
+            slow, began = slow + (time.monotonic() - began > INTERVAL / 2), time.monotonic()
         await pinged
-        assert client.pings <= 1  # in case the machine stood still, and it was silent, too
+        # Where the machine stood still, it was silent, too: for a part of two rounds, of which one was slow.
+        assert client.pings <= 2 * slow
         assert await client.close() == Closed(1000)
         assert await silent.close() == Closed(1000)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fastapi_rooms.testing import eventually
+
 from .servers import SHARED_FRAMES, START_TIMEOUT, UVICORN, Server, ServerKind
 from .watch import State, Watch
 from .wire import Client, Closed
@@ -81,6 +83,7 @@ async def test_reload_restarts_uvicorn_with_sockets_open(kind: ServerKind, tmp_p
         watch = Watch(server, {})
         old = (await watch.state())["pid"]
         clients, stalled = await _populate(watch, healthy=10, sleeping=2)
+        await _looks_for_changes(server)
         (watched / "module.py").write_text("VALUE = 2\n")
         closed = await asyncio.gather(*(client.receive_close(timeout=START_TIMEOUT) for client in clients))
         assert closed == [Closed(1012)] * 12
@@ -92,6 +95,23 @@ async def test_reload_restarts_uvicorn_with_sockets_open(kind: ServerKind, tmp_p
             client.socket.close()
     finally:
         server.stop()
+
+
+async def _looks_for_changes(server: Server) -> None:
+    """The parent looks for changes only once its child has begun, which may be ready long before.
+
+    Where the system tells nobody of changes, it looks again and again, and that cannot be seen.
+    """
+    with suppress(TimeoutError):
+        await eventually(lambda: _has_a_watch(server.process.pid), timeout=10.0)
+
+
+def _has_a_watch(pid: int) -> bool:
+    for descriptor in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if "inotify wd" in descriptor.read_text():
+                return True
+    return False
 
 
 async def _another_process(watch: Watch, old: int) -> State:

@@ -36,10 +36,12 @@ class Watch:
             AssertionError: None was seen within `within` seconds; it shows the last one.
         """
         deadline = time.monotonic() + within
-        while not holds(state := await self.state()):
-            assert time.monotonic() < deadline, f"not within {within} s; last seen: {self._short(state)}"
+        while True:
+            late = time.monotonic() >= deadline  # before the last look: we may be who stood still meanwhile
+            if holds(state := await self.state()):
+                return state
+            assert not late, f"not within {within} s; last seen: {self._short(state)}"
             await asyncio.sleep(0.03)
-        return state
 
     async def until_event(self, label: str, event: str, who: str | None = None, *, within: float = TIMEOUT) -> Any:
         """The first such event of a manager."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-TIMEOUT: Final = 10.0
+TIMEOUT: Final = 20.0
 _CHUNK: Final = 256 * 1024
 
 

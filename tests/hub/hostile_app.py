@@ -44,9 +44,11 @@ class Target(Hub[Any]):
 HUBS: dict[str, Target] = {
     "limited": Target(),
     "quick": Target(rate_limit=None),
-    "hasty": Target(limits=Limits(authentication_timeout=1.0)),
+    "hasty": Target(limits=Limits(authentication_timeout=4.0)),
 }
-"""One as it comes, one that lets its clients be as fast as they like, one that gives them no time to begin."""
+"""One as it comes, one that lets its clients be as fast as they like, one that gives them little time to begin:
+more than who means to goes without on a busy machine.
+"""
 
 app = FastAPI()
 for label, hub in HUBS.items():

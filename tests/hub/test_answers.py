@@ -130,7 +130,7 @@ async def test_a_slow_handler_holds_up_its_own_client_alone() -> None:
 
 
 def _queue(**options: Any) -> QueueLimits:
-    return QueueLimits(**{"messages": 4, "bytes": 100_000, "send_timeout": 5.0, "close_timeout": 0.1, **options})
+    return QueueLimits(**{"messages": 4, "bytes": 100_000, "send_timeout": 60.0, "close_timeout": 0.1, **options})
 
 
 async def test_answers_wait_for_a_client_that_reads_late_and_so_does_what_it_asks_next() -> None:
@@ -155,6 +155,7 @@ async def test_answers_wait_for_a_client_that_reads_late_and_so_does_what_it_ask
         assert done == list(range(60))
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_client_that_asks_and_never_reads_is_closed_with_4008() -> None:
     hub = Hub[Any](queue=_queue(send_timeout=0.1))
     hub.on("do")(lambda: "x" * 1000)

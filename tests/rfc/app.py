@@ -7,6 +7,7 @@ from typing import Any, Final
 from examples.echo import app
 from fastapi import WebSocket
 
+from conformance.recording import Stall
 from fastapi_rooms import (
     Connection,
     ConnectionManager,
@@ -131,6 +132,14 @@ async def listen(websocket: WebSocket, user: str) -> None:
             pass
 
 
+def fed(number: int) -> str:
+    """One of ten is longer, some with a length of two bytes.
+
+    More would fill the buffers between us and a client that stands still for a while, and cost it its close frame.
+    """
+    return f"{number} " + "x" * (0 if number % 10 else number % 200)
+
+
 @app.websocket("/feed")
 async def feed(websocket: WebSocket) -> None:
     """Send numbers without an end, many in each turn of the loop."""
@@ -138,7 +147,7 @@ async def feed(websocket: WebSocket) -> None:
         number = 0
         while True:
             for _ in range(20):
-                await connection.send(f"{number} " + "x" * (number % 200))
+                await connection.send(fed(number))
                 number += 1
             await asyncio.sleep(0.001)
 
@@ -147,17 +156,17 @@ async def feed(websocket: WebSocket) -> None:
 async def stall(user: str, size: int = 16_384) -> dict[str, Any]:
     """Broadcast until `user` has left, and once more; how many, and since when it took nothing."""
     [victim] = [one for one in watched.connections if one.user_id == user]
-    number, blocked = 0, None
-    until = time.monotonic() + 4 * (SEND_TIMEOUT + CLOSE_TIMEOUT)
+    number, stalled = 0, Stall(victim)
+    until = time.monotonic() + 15.0
     while user not in watched.left and time.monotonic() < until:
         await watched.broadcast(f"{number:06d}" + "x" * size)
         number += 1
-        figures = victim.statistics()
-        if blocked is None and figures.oldest_queued_age > 0.1:
-            blocked = time.monotonic() - figures.oldest_queued_age
-        await asyncio.sleep(0.002 if blocked is None else 0.05)  # others may read late, and have space for all
+        stalled.look()
+        # once it stands still: others may read late, and have space for all
+        await asyncio.sleep(0.002 if stalled.since is None else 0.05)
+    stalled.look()
     await watched.broadcast(f"{number:06d}end")
-    return {"messages": number + 1, "blocked": blocked, "left": watched.left.get(user)}
+    return {"messages": number + 1, "blocked": stalled.since, "left": watched.left.get(user)}
 
 
 @app.websocket("/extensions")

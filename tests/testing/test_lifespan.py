@@ -136,6 +136,7 @@ async def test_a_lifespan_that_hangs_is_cancelled_after_the_timeout(phase: str) 
             pass
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_lifespan_that_goes_on_after_its_shutdown_is_reported() -> None:
     with pytest.raises(AppHung, match="the app's lifespan"):
         async with Client(hangs_in("end"), timeout=0.5):

@@ -396,6 +396,7 @@ async def test_a_client_that_does_not_answer_a_heartbeat_is_dead() -> None:
     await link.finish()
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_no_heartbeat_is_due_while_we_do_not_read() -> None:
     transport = FakeTransport()
     heartbeat = Heartbeat(interval=SHORT, timeout=SHORT)
@@ -440,6 +441,7 @@ async def test_before_it_is_open_nobody_is_asked_for_life_or_given_up() -> None:
     await finished(link)
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_slow_handshake_is_not_idleness() -> None:
     transport = FakeTransport()
     link = make_link(transport, limits=Limits(idle_timeout=SHORT), is_open=False)

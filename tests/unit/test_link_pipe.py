@@ -88,6 +88,7 @@ async def test_a_message_is_life_as_well_as_a_pong() -> None:
     await finished(link)
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_before_it_takes_messages_no_client_is_asked_for_life() -> None:
     server = FakeServer()
     link = await piped_link(server, heartbeat=HASTY_PINGS)

@@ -266,6 +266,7 @@ async def test_none_is_sent_while_something_else_waits_or_after_the_end() -> Non
         assert server.blocks == ["data: a", CLOSED]
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_what_is_sent_waits_for_a_comment_that_waits() -> None:
     server = HttpServer()
     async with accepted(server, comment_after=SHORT) as stream:
@@ -279,6 +280,7 @@ async def test_what_is_sent_waits_for_a_comment_that_waits() -> None:
         assert server.blocks == [": ", "data: a"]
 
 
+@pytest.mark.usefixtures("time_by_turns")
 async def test_a_comment_that_cannot_be_sent_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     server = HttpServer()
     caplog.set_level("DEBUG", "fastapi_rooms")
