@@ -18,7 +18,7 @@ from .wire import Received, Wire, serve
 
 BORDERS = (0, 1, 2, 125, 126, 127, 255, 256, 257, 1000, 4096, 65535, 65536, 70000)
 _ALL_TURNS = 30
-_END = 5.0
+_END = 30.0
 
 
 class Way(Enum):

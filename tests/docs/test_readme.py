@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 
 from .snippets import ROOT, Block, blocks_of
 
-START_WITHIN = 20.0
-STOP_WITHIN = 10.0
+START_WITHIN = 60.0
+STOP_WITHIN = 30.0
 RUNNING = re.compile(rb"running on http://127\.0\.0\.1:(\d+)")
 
 
@@ -28,7 +28,8 @@ async def served(folder: Path) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stderr=pipe)
     try:
         async with asyncio.timeout(START_WITHIN):
-            yield await _port_of(process)
+            port = await _port_of(process)
+        yield port
         process.terminate()
         async with asyncio.timeout(STOP_WITHIN):
             _, output = await process.communicate()

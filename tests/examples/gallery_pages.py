@@ -8,7 +8,7 @@ import pytest
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, expect
 
-from chromium import FEW_FRAMES
+from chromium import FEW_FRAMES, SHOWN_WITHIN
 
 GRACE = {"ROOMS_GRACE": "1"}
 LONGEST_WAIT = 11_000
@@ -91,7 +91,15 @@ def wait_no_longer(context: BrowserContext) -> None:
     context.clock.fast_forward(LONGEST_WAIT)
 
 
-def is_live(page: Page, *, timeout: float = 10_000) -> None:
+def never_after(context: BrowserContext, milliseconds: int) -> None:
+    """On pages opened from now on, what is due after so long never comes: a slow page shows what is before it."""
+    context.add_init_script(
+        "const later = setTimeout; window.setTimeout = (what, after, ...more) => "
+        f"(after === {milliseconds} ? 0 : later(what, after, ...more));"
+    )
+
+
+def is_live(page: Page, *, timeout: float = SHOWN_WITHIN) -> None:
     expect(page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
 
 
@@ -100,11 +108,11 @@ def say(page: Page, text: str) -> None:
     page.get_by_label("Message", exact=True).press("Enter")
 
 
-def has_heard(page: Page, text: str, *, timeout: float = 5_000) -> None:
+def has_heard(page: Page, text: str, *, timeout: float = SHOWN_WITHIN) -> None:
     expect(page.locator("#log .text", has_text=text)).to_have_count(1, timeout=timeout)
 
 
-def people(page: Page, *names: str, timeout: float = 5_000) -> None:
+def people(page: Page, *names: str, timeout: float = SHOWN_WITHIN) -> None:
     expect(page.locator("#people li")).to_contain_text(list(names), timeout=timeout)
     expect(page.locator("#people li")).to_have_count(len(names), timeout=timeout)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Guest:
@@ -26,7 +26,8 @@ class Guest:
     def __init__(self, url: str, *, token: str | None = None) -> None:
         subprotocols = None if token is None else [Subprotocol("access_token"), Subprotocol(token)]
         self._open = ExitStack()
-        self._socket = self._open.enter_context(connect(url, subprotocols=subprotocols, max_queue=None))
+        connecting = connect(url, subprotocols=subprotocols, max_queue=None, open_timeout=WITHIN)
+        self._socket = self._open.enter_context(connecting)
         self._here: set[str] = set()
         self.position: str | None = None
 
@@ -44,6 +45,14 @@ class Guest:
         while not expected.items() <= (message := self._read(deadline)).items():
             pass
         return message
+
+    def until_welcome(self) -> tuple[list[str], dict[str, Any]]:
+        """What was said before, and the welcome; who comes and goes may be told in between."""
+        said = []
+        deadline = time.monotonic() + WITHIN
+        while (message := self._read(deadline))["type"] != "welcome":
+            said += [message["text"]] if message["type"] == "say" else []
+        return said, message
 
     def sees(self, *names: str) -> None:
         """Read on until these are here, and nobody else."""

@@ -4,6 +4,8 @@ from typing import Any, Protocol
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from chromium import SHOWN_WITHIN
+
 RED, BLUE = (229, 72, 77), (62, 123, 250)
 """Of the first two places."""
 
@@ -29,6 +31,7 @@ OURSELVES = """async () => {
     const rooms = new Rooms("live", { token: sessionStorage.getItem("game-token") });
     window.room = rooms.join(`arena-${location.pathname.split("/").at(-1)}`);
     window.own = null;
+    window.fastest = 0;
     let place = null;
     window.room.on("players", ({ players }) => {
         place = players.find(([, user]) => user === rooms.user)?.[0] ?? null;
@@ -37,6 +40,7 @@ OURSELVES = """async () => {
         window.all = state;
         const found = state.beetles.find(([number]) => number === place);
         window.own = found ? { x: found[1], y: found[2], vx: found[3], vy: found[4], score: found[5] } : null;
+        window.fastest = Math.max(window.fastest, Math.hypot(window.own?.vx ?? 0, window.own?.vy ?? 0));
     });
 }"""
 """Another connection of the page's player, which hears what it hears."""
@@ -56,6 +60,10 @@ GATHERS = """(wanted) => {
     window.room.send("steer", { x: part(nearest[1] - x), y: part(nearest[2] - y) });
     return false;
 }"""
+
+
+GATHERED_WITHIN = 60_000
+"""ms: who is steered late misses one spark and another."""
 
 
 class Served(Protocol):
@@ -84,10 +92,10 @@ class Player:
         self.page.get_by_role("button", name="Go in").click()
         self.is_live()
 
-    def is_live(self, *, timeout: float = 10_000) -> None:
+    def is_live(self, *, timeout: float = SHOWN_WITHIN) -> None:
         expect(self.page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
 
-    def plays(self, *, timeout: float = 10_000) -> None:
+    def plays(self, *, timeout: float = SHOWN_WITHIN) -> None:
         expect(self.page.locator("#scores [data-me]")).to_contain_text(f"{self.name} (you)", timeout=timeout)
 
     def lists(self, *names: str) -> None:
@@ -104,7 +112,7 @@ class Player:
         self.page.wait_for_function(MOVED, arg=[colour, before["x"], before["y"]], polling=100)
 
     def listens(self) -> None:
-        """`window.own` is what the server tells of the own beetle."""
+        """`window.own` is what the server tells of the own beetle, and `window.fastest` its highest speed."""
         self.page.evaluate(OURSELVES)
         self.page.wait_for_function("() => window.own")
 
@@ -114,7 +122,7 @@ class Player:
 
     def gathers(self, wanted: int) -> dict[str, Any]:
         """Steer to sparks until it has so many; what is told of it then, at rest."""
-        self.page.wait_for_function(GATHERS, arg=wanted, polling=60)
+        self.page.wait_for_function(GATHERS, arg=wanted, polling=60, timeout=GATHERED_WITHIN)
         at_rest = "() => window.own && Math.hypot(window.own.vx, window.own.vy) < 5 && window.own"
         own: dict[str, Any] = self.page.wait_for_function(at_rest).json_value()
         return own

@@ -3,6 +3,8 @@
 from gallery_process import GalleryProcess
 from playwright.sync_api import BrowserContext, Page, expect
 
+from chromium import SHOWN_WITHIN
+
 INKED = """([x, y]) => {
     const canvas = document.getElementById("picture");
     const at = [Math.round(x * canvas.width) - 2, Math.round(y * canvas.height) - 2];
@@ -28,8 +30,12 @@ class Studio:
             self.page.get_by_role("button", name="Start to draw").click()
         self.is_live()
 
-    def is_live(self, *, timeout: float = 10_000) -> None:
+    def is_live(self, *, timeout: float = SHOWN_WITHIN) -> None:
         expect(self.page.locator("live-state")).to_have_attribute("data-state", "live", timeout=timeout)
+
+    def is_with(self, count: int) -> None:
+        """So many are here, itself too: it has joined both of the canvas's rooms."""
+        expect(self.page.locator("#people")).to_have_text(f"{count} people are here")
 
     def draw(self, *points: tuple[float, float], lift: bool = True) -> None:
         """A stroke through these points, as shares of the paper."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gallery_pages import gallery, on_a_slow_line, wait_no_longer
+from gallery_pages import gallery, never_after, on_a_slow_line, wait_no_longer
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 from studio import MOVING, Studio
@@ -14,7 +14,9 @@ from chromium import FEW_FRAMES
 from fastapi_rooms.private_engine import private_redis
 
 SMALL = ViewportSize(width=700, height=520)  # each picture of a page is computed by the processor
-BACK_WITHIN = 20_000
+BACK_WITHIN = 45_000
+IDLE_AFTER = 4_000
+"""ms; then a page hides the pointer of who does not move it."""
 SECRET = "a secret of 32 characters or more, for tests"
 
 
@@ -29,7 +31,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def test_a_stroke_is_there_in_the_other_page_while_it_is_made_and_when_it_is_done(
     context: BrowserContext, gallery: GalleryProcess
 ) -> None:
+    never_after(context, IDLE_AFTER)
     ada, bob = Studio(context, gallery, "first", "Ada"), Studio(context, gallery, "first", "Bob")
+    bob.is_with(2)  # what is being drawn is not kept
     ada.draw((0.2, 0.5), (0.5, 0.5), lift=False)
     bob.shows(0.35, 0.5, how=MOVING)
     expect(bob.page.locator(".pointer")).to_have_text("Ada")
@@ -125,6 +129,7 @@ def test_processes_on_a_broker_share_a_canvas(context: BrowserContext, tmp_path:
             GalleryProcess(tmp_path, environment=environment) as other,
         ):
             ada, bob = Studio(context, one, "shared", "Ada"), Studio(context, other, "shared", "Bob")
+            bob.is_with(2)
             ada.draw((0.2, 0.5), (0.5, 0.5), lift=False)
             bob.shows(0.35, 0.5, how=MOVING)
             ada.page.mouse.up()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from gallery_pages import DESKTOP, Pages, gallery, has_heard, is_live, log, noti
 from gallery_process import GalleryProcess
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from chromium import FEW_FRAMES
+from chromium import FEW_FRAMES, SHOWN_WITHIN
 from js.javascript import axe
 
 PHONE = ViewportSize(width=390, height=844)
@@ -20,7 +21,7 @@ WINDOWS: tuple[tuple[ViewportSize, tuple[Literal["dark", "light"], ...]], ...] =
     (DESKTOP, ("dark", "light")),
 )
 """In which every page is looked at, and in which colours: as one turns a phone, without loading the page anew."""
-BACK_WITHIN = 20_000
+BACK_WITHIN = 45_000
 
 
 def test_the_echo_page_times_text_json_and_bytes(pages: Pages) -> None:
@@ -48,7 +49,7 @@ def test_the_echo_page_stalls_a_client_on_purpose_and_shows_how_it_is_closed(pag
     page = pages.open_live("/echo/")
     page.get_by_role("button", name="Stall a client").click()
     expect(page.locator("#stall-queued")).to_have_text(re.compile(r"^\d\d? · [\d,]{3,} kB$"))
-    expect(page.locator("#stall-outcome")).to_contain_text("with 4008: slow consumer", timeout=20_000)
+    expect(page.locator("#stall-outcome")).to_contain_text("with 4008: slow consumer", timeout=BACK_WITHIN)
     expect(page.locator("#stall-outcome")).to_contain_text("Your slowest round trip meanwhile took")
     expect(page.get_by_role("button", name="Stall a client")).to_be_enabled()
     is_live(page)
@@ -56,11 +57,18 @@ def test_the_echo_page_stalls_a_client_on_purpose_and_shows_how_it_is_closed(pag
 
 def test_who_looks_at_the_dashboard_sees_the_last_minute_at_once(pages: Pages) -> None:
     first = pages.open_live("/dashboard/")
-    expect(first.locator("#cpu-chart .line")).to_have_attribute("d", re.compile(r"(L.+){3}"))
+    expect(first.locator("#cpu-chart .line").last).to_have_attribute("d", re.compile(r"(L.+){3}"))
     second = pages.open("/dashboard/")
-    second.wait_for_function(f"least => {DRAWN} >= least", arg=first.evaluate(DRAWN))
-    assert abs(first.evaluate(DRAWN) - second.evaluate(DRAWN)) <= 1  # or it would stay three figures behind
+    draws_as_much(second, first)
     expect(second.locator("#viewers")).to_have_text("2 viewers are")
+
+
+def draws_as_much(late: Page, early: Page) -> None:
+    """Looked at in this order: who did not get what was before stays behind, however often one looks."""
+    deadline = time.monotonic() + SHOWN_WITHIN / 1000
+    while late.evaluate(DRAWN) < early.evaluate(DRAWN):
+        assert time.monotonic() < deadline, "it stays behind"
+        late.wait_for_timeout(50)  # a page that draws tells nobody
 
 
 def test_the_dashboard_lists_the_busiest_rooms_and_the_slowest_clients_of_the_gallery(
@@ -75,9 +83,15 @@ def test_the_dashboard_lists_the_busiest_rooms_and_the_slowest_clients_of_the_ga
     expect(page.locator("#no-clients")).to_be_visible()
     echo = pages.open_live("/echo/")
     echo.get_by_role("button", name="Stall a client").click()
-    expect(page.locator("#clients tbody tr")).to_contain_text("echo")
-    expect(page.locator("#no-clients")).to_be_hidden()
+    page.wait_for_function(LISTS_ECHO, polling=50)
     echo.close()
+
+
+LISTS_ECHO = """() => {
+    const listed = [...document.querySelectorAll("#clients tbody tr")].map((row) => row.cells[1].textContent);
+    return listed.includes("echo") && document.getElementById("no-clients").hidden;
+}"""
+"""For as long as the client stalls: five seconds, of which it is listed in the last ones."""
 
 
 def test_the_dashboard_pauses_and_catches_up(pages: Pages) -> None:
@@ -91,7 +105,10 @@ def test_the_dashboard_pauses_and_catches_up(pages: Pages) -> None:
     expect(page.locator("#clock")).not_to_have_text(shown)
 
 
-DRAWN = "(document.querySelector('#cpu-chart .line')?.getAttribute('d') ?? '').split('L').length"
+DRAWN = """[...document.querySelectorAll("#cpu-chart .line")]
+    .map((line) => line.getAttribute("d").split("L").length)
+    .reduce((sum, points) => sum + points, 0)"""
+"""Points of the line, which has a gap for each second that was left out."""
 
 
 def test_the_dashboard_moves_and_its_producer_stops_after_the_last_viewer(pages: Pages) -> None:
@@ -102,7 +119,7 @@ def test_the_dashboard_moves_and_its_producer_stops_after_the_last_viewer(pages:
     before = first.locator("#clock").inner_text()
     expect(first.locator("#clock")).not_to_have_text(before)
     for chart in ("cpu", "memory", "network", "answer"):
-        expect(first.locator(f"#{chart}-chart .line").first).to_have_attribute("d", re.compile(r"^M.+L"))
+        expect(first.locator(f"#{chart}-chart .line-0").last).to_have_attribute("d", re.compile(r"^M.+L"))
     assert first.evaluate(PAINTED), "the canvas of the cores is blank"
     assert state.get(first.url + "state").json() == {"viewers": 2, "producing": True}
     url = first.url

@@ -24,7 +24,7 @@ from fastapi_rooms.auth import JWTAuth
 
 SECRET = "a secret of 32 characters or more, for tests"
 PLAYERS, PER_ARENA, STEERS = 200 if SOAK else 40, 10, 0.4
-SECONDS, RATE, P99, GROWTH = (300.0, 20.0, 0.1, 20e6) if SOAK else (4.0, 2.0, 10.0, 40e6)
+SECONDS, RATE, P99, GROWTH = (300.0, 20.0, 0.1, 20e6) if SOAK else (4.0, 0.5, 10.0, 40e6)
 """How long it lasts; states a second at least, their age in seconds and the server's growth in bytes at most."""
 
 AUTH = JWTAuth(key=SECRET, algorithms=["HS256"])

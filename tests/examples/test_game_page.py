@@ -14,7 +14,7 @@ from chromium import FEW_FRAMES
 from fastapi_rooms.private_engine import private_redis
 
 DESKTOP = ViewportSize(width=1280, height=680)  # no higher than the field is, which the processor draws
-BACK_WITHIN = 20_000
+BACK_WITHIN = 45_000
 SECRET = "a secret of 32 characters or more, for tests"
 
 JOINS = """async (room) => {
@@ -80,7 +80,7 @@ def test_a_dash_is_a_leap(context: BrowserContext, game: ExampleProcess) -> None
     ada.plays()
     ada.listens()
     ada.page.keyboard.press("Space")
-    ada.page.wait_for_function("() => Math.hypot(window.own.vx, window.own.vy) > 5_000")
+    ada.page.wait_for_function("() => window.fastest > 5_000")
 
 
 def test_an_invalid_input_is_answered_with_an_error_and_changes_nothing(
@@ -176,9 +176,7 @@ def test_screen_readers_hear_who_leads(context: BrowserContext, game: ExamplePro
     context.add_init_script("const now = performance.now.bind(performance); performance.now = () => now() * 6;")
     ada = Player(context, game, "heard", "Ada")
     ada.plays()
-    expect(ada.page.locator("#announce")).to_have_text(
-        re.compile("Ada leads with .* number 1 of 1"), timeout=15_000
-    )
+    expect(ada.page.locator("#announce")).to_have_text(re.compile("Ada leads with .* number 1 of 1"))
 
 
 def test_where_websockets_are_blocked_the_game_goes_by_streams(
@@ -234,8 +232,9 @@ def test_players_at_two_processes_share_a_world_and_it_outlives_the_process_that
             ada.sees_move(BLUE, before)
             told = bob.page.evaluate("() => window.all.t")
             one.kill()
-            bob.page.wait_for_function("(t) => window.all.t > t + 1_000 && window.own", arg=told)
-            assert bob.page.evaluate("() => window.own.score") >= score
+            later = "(t) => window.all.t > t + 1_000 && window.own"
+            own = bob.page.wait_for_function(later, arg=told, timeout=BACK_WITHIN)
+            assert own.json_value()["score"] >= score
             bob.lists("Ada", "Bob")
             assert bob.errors == []
         assert "Traceback" not in other.log, other.log

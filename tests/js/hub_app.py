@@ -24,8 +24,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><t
     tokens++;
     return (await fetch(`/token?user=${user}&seconds=${seconds}`)).text();
   };
-  window.start = async (user, room, { seconds = 600, fixed = false, ...options } = {}) => {
-    const token = fixed ? await fetchToken(user, seconds) : () => fetchToken(user, seconds);
+  window.start = async (user, room, { seconds = 600, then = seconds, fixed = false, ...options } = {}) => {
+    const token = fixed ? await fetchToken(user, seconds) : () => fetchToken(user, tokens ? then : seconds);
     window.rooms = new Rooms("/live", { token, minDelay: 0.1, maxDelay: 1, ...options });
     window.lobby = rooms.join(room);
     rooms.on("state", (state) => states.push(state));

@@ -13,8 +13,8 @@ from typing import IO, Self
 from brokers.ports import free_port
 from forked import PIPE, Forked
 
-START_WITHIN = 30.0
-STOP_WITHIN = 15.0
+START_WITHIN = 60.0
+STOP_WITHIN = 40.0
 
 
 class HubProcess:

@@ -15,7 +15,7 @@ CLIENT = CHECKOUT / "js"
 AXE = CHECKOUT / ".venv" / "js" / "node_modules" / "axe-core" / "axe.min.js"
 TSC = CHECKOUT / ".venv" / "js" / "node_modules" / ".bin" / "tsc"
 OLDEST = 20
-WITHIN = 60.0
+WITHIN = 120.0
 
 
 def node() -> str:

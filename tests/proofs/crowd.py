@@ -15,7 +15,7 @@ from .hub_app import PREFIX, token
 from .servers import Server
 from .stage import Actor, Kind, cast
 
-COMES_WITHIN = 120.0 if SOAK else 30.0
+COMES_WITHIN = 120.0 if SOAK else 90.0
 """Seconds for what should happen soon: a busy machine is no fault of a client."""
 
 EVENT = "said"
@@ -100,6 +100,7 @@ class Report:
         joins: What each `joined` said: recovered, reason, and whether it was again.
         states: When it was in which.
         away: From when to when it was not in the room.
+        told: When it was told to return after which delay, where its wire is written down.
         odd: What should not have come at all.
     """
 
@@ -109,6 +110,7 @@ class Report:
     joins: list[tuple[bool | None, str | None, bool]] = field(default_factory=list)
     states: list[tuple[float, str]] = field(default_factory=list)
     away: list[tuple[float, float]] = field(default_factory=list)
+    told: list[tuple[float, float]] = field(default_factory=list)
     odd: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, journal: Iterable[dict[str, Any]]) -> "Report":
@@ -126,7 +128,9 @@ class Report:
                 self.states.append((at, kind.removeprefix("state ")))
                 if kind == "state waiting" and left is None:
                     left = at
-            elif kind != "error" and not kind.startswith("presence"):
+            elif kind == "down going-away":
+                self.told.append((at, entry["frame"]["delay"]))
+            elif kind != "error" and not kind.startswith(("presence", "up ", "down ")):
                 self.odd.append(entry)
         return self
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from fastapi_rooms import Connection, Heartbeat, History, Hub, HubError, Limits, Presence, Room
 from fastapi_rooms.auth import Identity, JWTAuth
-from fastapi_rooms.brokers import Broker
+from fastapi_rooms.brokers import Broker, BrokerTimings
 from fastapi_rooms.brokers.url import broker_from_url
 
 SECRET = "a secret of 32 characters or more, for proofs"
@@ -23,6 +23,13 @@ BROKER, RETURN_WITHIN, INTERVAL, HEARTBEAT = (
     f"PROOFS_{name}" for name in ("BROKER", "RETURN_WITHIN", "INTERVAL", "HEARTBEAT")
 )
 """Environment variables: a URL, and seconds."""
+
+TIMINGS = (
+    BrokerTimings()
+    if os.environ.get("ROOMS_SOAK")
+    else BrokerTimings(connect=20.0, publish=20.0, probe_timeout=20.0, answer=10.0)
+)
+"""A machine that is busy for a moment is not without its broker."""
 
 KEPT = History(messages=2_000, seconds=300.0)
 """Enough for who is away for a minute."""
@@ -75,7 +82,7 @@ def present(room: str) -> Presence | None:
 
 def _broker() -> Broker | None:
     url = os.environ.get(BROKER)
-    return broker_from_url(url, prefix=CHANNELS) if url else None
+    return broker_from_url(url, prefix=CHANNELS, timings=TIMINGS) if url else None
 
 
 hub = Tried(

@@ -11,8 +11,9 @@ from .stage import Actor, RefusedError
 
 STATUSES = (400, 401, 403, 404, 409, 413, 418, 422, 429, 500, 503)
 
-SHORT = 12.0
-"""Seconds that a token lives which is replaced: clients take none to live for less than 10, and ask at 80 %."""
+SHORT = 24.0
+"""Seconds that a token lives which is replaced. Clients ask for another at 80 %: what comes before takes less, and
+they may be late by the rest."""
 
 FROM_OUTSIDE = {"text": "from outside"}
 """Of who has left the room. One client knows by itself that this does not work, the other lets the hub say so."""

@@ -18,7 +18,7 @@ from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.url import broker_from_url
 from forked import PIPE, Forked
 
-from .hub_app import BROKER, CHANNELS, PREFIX
+from .hub_app import BROKER, CHANNELS, PREFIX, TIMINGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ class Server:
     @property
     def broker(self) -> Broker:
         """Another one on the same engine."""
-        return broker_from_url(self._environment[BROKER], prefix=CHANNELS)
+        return broker_from_url(self._environment[BROKER], prefix=CHANNELS, timings=TIMINGS)
 
     def another(self) -> "Server":
         """One like this, ready to begin when this one has ended."""
@@ -107,7 +107,7 @@ class Server:
                 await asyncio.sleep(POLL)
 
     def _health(self) -> dict[str, Any]:
-        with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=STARTS_WITHIN) as answer:
             health: dict[str, Any] = json.load(answer)
             return health
 

@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 
 _LONGEST_LINE = 1 << 28
 
-_ENDS_WITHIN = 15.0
+_ENDS_WITHIN = 60.0
 
 
 class RefusedError(Exception):
