@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -39,17 +39,19 @@ QUICK = (
 )
 """For tests of engines that are silent: a tenth of the defaults, so that an outage is over before a test is."""
 
-STEADY = BrokerTimings(
-    connect=20.0,
-    publish=20.0,
-    probe_interval=3.0,
-    probe_timeout=20.0,
-    answer=10.0,
-    linger=0.1,
-    first_delay=0.02,
-    longest_delay=0.2,
-)
-"""For tests in which nothing should fail, however busy the machine is. A dead engine is noticed at once."""
+_LATE = BrokerTimings() if SOAK else BrokerTimings(connect=20.0, publish=20.0, probe_timeout=20.0, answer=10.0)
+
+STEADY = replace(_LATE, probe_interval=3.0, linger=0.1, first_delay=0.02, longest_delay=0.2)
+"""For tests in which nothing should fail, however busy the machine is; for one that does nothing else, with the
+deadlines that users have. A dead engine is noticed at once."""
+
+WATCHFUL = replace(STEADY, probe_interval=0.3, probe_timeout=8.0)
+"""As steady, until the broker is given `QUICK` ones: then a silent engine is noticed by the next probe."""
+
+
+def give_timings(broker: Broker, timings: BrokerTimings) -> None:
+    """Have a broker that is in use wait as long as these say: for probes, and attempts to connect."""
+    broker.timings = timings  # type: ignore[misc]  # all of ours can
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ import psutil
 from conformance.wire import Client
 
 from .counting_proxy import CountingProxy
-from .engines import Engine, until
+from .engines import STARTS_WITHIN, Engine, until
 from .processes import Process
 from .scale import SOAK
 
@@ -90,7 +90,7 @@ class Member:
             assert await self._receive() is None
 
     async def _receive(self) -> dict[str, Any] | None:
-        message: dict[str, Any] = json.loads(await self._client.receive_text())
+        message: dict[str, Any] = json.loads(await self._client.receive_text(timeout=STARTS_WITHIN))
         if "marker" not in message:
             return message
         self.heard[message["marker"]] += 1
@@ -172,9 +172,10 @@ async def _enter(
     """Connect all clients of one worker. None can choose its own: the other workers stand still meanwhile."""
 
     async def enter(room: str) -> Member:
-        client = await Client.connect(uvicorn.port, f"/counted?room={room}")
+        client = await Client.connect(uvicorn.port, f"/counted?room={room}", timeout=STARTS_WITHIN)
         sockets.callback(client.socket.close)
-        assert json.loads(await client.receive_text()) == {"pid": workers[worker].pid}
+        hello = json.loads(await client.receive_text(timeout=STARTS_WITHIN))
+        assert hello == {"pid": workers[worker].pid}
         return Member(client, worker=worker, room=room)
 
     rooms = [PLAZA] * 5

@@ -69,7 +69,8 @@ class Author:
         try:
             if self._socket is None:
                 port = self._luck.choice(self._workers).port
-                self._socket = await Client.connect(port, f"/{self.room}/say/{self.name}")
+                path = f"/{self.room}/say/{self.name}"
+                self._socket = await Client.connect(port, path, timeout=STARTS_WITHIN)
             await self._socket.send(json.dumps([first, end]))
             text = await self._socket.receive(timeout=STARTS_WITHIN)
         except (RefusedError, OSError):

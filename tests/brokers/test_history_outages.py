@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from fastapi_rooms import BrokerUnavailable, CloseCode
 from fastapi_rooms.testing import SocketClosed, eventually
 
-from .engines import QUICK, Engine
+from .engines import QUICK, WATCHFUL, Engine, give_timings
 from .proxy import Proxy
 from .scale import LONGER
 from .test_histories import Process
@@ -107,7 +107,8 @@ async def test_who_was_cut_off_gets_from_the_history_what_others_got_live(own_en
     prefix = f"cut{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(Proxy(own_engine.port))
-        cut = Process(own_engine.broker(prefix=prefix, port=proxy.port, timings=QUICK))
+        broker = own_engine.broker(prefix=prefix, port=proxy.port, timings=WATCHFUL)
+        cut = Process(broker)
         near = Process(own_engine.broker(prefix=prefix))
         for process in (cut, near):
             await stack.enter_async_context(process.client)
@@ -115,9 +116,11 @@ async def test_who_was_cut_off_gets_from_the_history_what_others_got_live(own_en
         health = cut.manager.health
         await talk(near, range(3))
         await page.until("2")
+        give_timings(broker, QUICK)
         proxy.to_broker = False
         await eventually(lambda: not health().connected, timeout=SOON)  # type: ignore[union-attr]
         await talk(near, range(3, 10))
+        give_timings(broker, WATCHFUL)
         proxy.to_broker = True
         await eventually(lambda: health().connected, timeout=SOON)  # type: ignore[union-attr]
         await talk(near, range(10, 12))

@@ -104,7 +104,7 @@ async def all_say(authors: Sequence[Author], numbers: range, *, at_once: int = 1
 async def all_arrive(travellers: Sequence[Traveller], worker: Process) -> None:
     """Wait until everybody is where their room is."""
     for room in {one.room for one in travellers}:
-        end = await request(worker.port, "GET", f"/{room}/position")
+        end = await request(worker.port, "GET", f"/{room}/position", timeout=STARTS_WITHIN)
         for traveller in travellers:
             if traveller.room == room:
                 await traveller.until(lambda one, end=end: one.position == end)  # type: ignore[misc]
@@ -154,7 +154,7 @@ async def test_what_is_said_while_somebody_slow_is_brought_up_to_date_comes_afte
     workers: list[Process],
 ) -> None:
     (room,) = rooms(1, kind="wide")
-    start = await request(workers[0].port, "GET", f"/{room}/position")
+    start = await request(workers[0].port, "GET", f"/{room}/position", timeout=STARTS_WITHIN)
     slow = [Traveller(workers, room=room, seed=seed, since=start, slow=True) for seed in range(SLOW)]
     last = MISSED + 200
     async with authors(workers, [room]) as one, asyncio.TaskGroup() as group:
@@ -243,11 +243,11 @@ async def test_clients_of_a_worker_that_is_killed_come_back_at_others_and_miss_n
         travelling(*travellers),
         asyncio.TaskGroup() as group,
     ):
+        talking = group.create_task(all_say(twelve, range(last + 1), at_once=AT_ONCE))
+        await travellers[0].until(lambda one: len(one.journal) > last)
         victim = travellers[0].worker
         assert victim is not None
         its = [one for one in travellers if one.worker is victim]
-        talking = group.create_task(all_say(twelve, range(last + 1), at_once=AT_ONCE))
-        await travellers[0].until(lambda one: len(one.journal) > last)
         victim.kill()
         await talking
         await all_arrive(travellers, next(one for one in workers if one is not victim))

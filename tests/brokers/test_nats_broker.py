@@ -18,7 +18,7 @@ from fastapi_rooms.errors import BrokerOverflow, BrokerUnavailable, Configuratio
 from rfc.certificate import make_certificate
 
 from .engines import STEADY
-from .nats_engine import NatsEngine
+from .nats_engine import UNHURRIED, NatsEngine
 from .ports import free_port
 
 SECRET = "correct-horse"
@@ -144,7 +144,7 @@ async def test_a_server_that_hangs_up_instead_of_a_welcome_is_not_a_connection()
 
 
 async def test_user_and_password_are_taken_from_the_url_percent_decoded() -> None:
-    config = 'authorization { user: "us@er", password: "p@ss:w/rd%" }'
+    config = f'authorization {{ {UNHURRIED}, user: "us@er", password: "p@ss:w/rd%" }}'
     for engine in started(NatsEngine(config=config)):
         good = NatsBroker(f"nats://us%40er:p%40ss%3Aw%2Frd%25@127.0.0.1:{engine.port}", timings=STEADY)
         async with connected(good) as connection:
@@ -156,13 +156,14 @@ async def test_user_and_password_are_taken_from_the_url_percent_decoded() -> Non
 
 
 async def test_a_token_is_taken_from_the_url() -> None:
-    for engine in started(NatsEngine(config='authorization { token: "s3cr3t" }')):
+    for engine in started(NatsEngine(config=f'authorization {{ {UNHURRIED}, token: "s3cr3t" }}')):
         async with connected(NatsBroker(f"nats://s3cr3t@127.0.0.1:{engine.port}", timings=STEADY)) as connection:
             assert await echo(connection, b"in") == b"in"
 
 
 async def test_a_subject_that_is_not_permitted_ends_the_connection() -> None:
-    config = 'authorization { users: [{ user: u, password: p, permissions: { subscribe: "rooms.>" } }] }'
+    user = '{ user: u, password: p, permissions: { subscribe: "rooms.>" } }'
+    config = f"authorization {{ {UNHURRIED}, users: [{user}] }}"
     for engine in started(NatsEngine(config=config)):
         async with connected(NatsBroker(f"nats://u:p@127.0.0.1:{engine.port}", timings=STEADY)) as connection:
             assert await echo(connection, b"in") == b"in"
@@ -174,7 +175,7 @@ async def test_a_subject_that_is_not_permitted_ends_the_connection() -> None:
 
 async def test_messages_travel_encrypted(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
-    config = f'tls {{ cert_file: "{certificate.chain}", key_file: "{certificate.key}" }}'
+    config = f'tls {{ cert_file: "{certificate.chain}", key_file: "{certificate.key}", {UNHURRIED} }}'
     for engine in started(NatsEngine(config=config)):
         url = f"tls://127.0.0.1:{engine.port}"
         broker = NatsBroker(url, timings=STEADY, tls=certificate.trusted())

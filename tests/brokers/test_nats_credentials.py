@@ -13,7 +13,7 @@ from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 
 from .engines import STEADY, running
-from .nats_engine import NatsEngine
+from .nats_engine import UNHURRIED, NatsEngine
 from .nats_keys import Operator, User, account
 from .workers import SOON, Manager, Worker, workers
 
@@ -244,7 +244,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="module")
 def encrypting(certificate: Certificate) -> Iterator[NatsEngine]:
     """One that wants TLS, and no certificate of its clients."""
-    tls = f'tls {{ cert_file: "{certificate.chain}", key_file: "{certificate.key}" }}\n'
+    tls = f'tls {{ cert_file: "{certificate.chain}", key_file: "{certificate.key}", {UNHURRIED} }}\n'
     with running(NatsEngine(config=tls + OPERATOR.config(OURS))) as engine:
         yield engine
 

@@ -24,8 +24,8 @@ from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MessageT
 from fastapi_rooms.testing import eventually
 
 from .engines import STEADY, running
-from .nats_engine import NatsEngine
-from .test_broker_conformance import failure, soon
+from .nats_engine import UNHURRIED, NatsEngine
+from .test_broker_conformance import PROMPTLY, WITHIN, failure, soon
 from .test_stream_conformance import Stream, data_of, streaming
 
 _NUMBERS = itertools.count()
@@ -123,7 +123,8 @@ async def test_a_user_needs_no_more_rights_than_the_documentation_says() -> None
     publish += [f"$JS.API.STREAM.{call}.shop_history" for call in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
     subscribe = ["shop.>", "_INBOX.>", "$JS.EVENT.ADVISORY.STREAM.*.shop_history"]
     rights = json.dumps({"publish": publish, "subscribe": subscribe})
-    config = f'authorization {{ users: [{{ user: "u", password: "p", permissions: {rights} }}] }}'
+    user = f'{{ user: "u", password: "p", permissions: {rights} }}'
+    config = f"authorization {{ {UNHURRIED}, users: [{user}] }}"
     with running(NatsEngine(config=config, jetstream=True)) as engine:
         broker = NatsBroker(f"nats://u:p@127.0.0.1:{engine.port}", prefix="shop", timings=STEADY)
         async with streaming(broker, "shop.room.a") as stream:
@@ -250,7 +251,7 @@ async def test_of_two_that_ask_for_more_at_once_both_get_it_as_soon_as_they_have
 ) -> None:
     await asyncio.gather(one.append(b"", messages=70, seconds=90_000), other.append(b"", messages=90, seconds=10))
     kept = (0, 0.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN):
         while kept != (91, 90_000):
             await one.append(b"", messages=70, seconds=90_000)
             await other.append(b"", messages=90, seconds=10)
@@ -272,7 +273,7 @@ async def test_what_is_changed_while_it_is_looked_at_is_looked_at_again(
         config = await configuration(admin, prefix)
         config.max_msgs_per_subject, config.max_age = 5, 0
         await admin.jetstream().update_stream(config)
-        await eventually(lambda: stream._changes > changes)
+        await eventually(lambda: stream._changes > changes, timeout=WITHIN)
         return seen
 
     monkeypatch.setattr(stream, "_info", look_late)
@@ -492,8 +493,8 @@ async def test_nothing_to_append_is_nothing(one: Stream) -> None:
 async def test_a_server_that_does_not_answer_ends_the_connection(
     own_server: NatsEngine, call: Callable[[Stream], Any]
 ) -> None:
-    broker = NatsBroker(own_server.url, timings=BrokerTimings(publish=0.2))
-    async with streaming(broker, "rooms.room.a") as stream:
+    async with streaming(broker_at(own_server), "rooms.room.a") as stream:
+        stream.connection._timeout = 0.2  # type: ignore[attr-defined]
         own_server.freeze()
         try:
             with pytest.raises(BrokerUnavailable, match="not confirmed in time"):
@@ -511,7 +512,7 @@ async def test_whoever_waits_for_an_answer_hears_at_once_that_the_server_is_gone
         reading = asyncio.create_task(stream.read())
         await asyncio.sleep(0)
         own_server.kill()
-        assert not isinstance(await failure(reading, 5), TimeoutError)
+        assert not isinstance(await failure(reading, PROMPTLY), TimeoutError)
 
 
 async def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was(own_server: NatsEngine) -> None:

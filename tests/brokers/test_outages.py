@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from fastapi_rooms import Delivery
 from fastapi_rooms.testing import WebSocketSession, eventually
 
-from .engines import QUICK, Engine
+from .engines import QUICK, WATCHFUL, Engine, give_timings
 from .proxy import Proxy
 from .workers import SOON, Manager, Worker, workers
 
@@ -61,6 +61,15 @@ async def everything(socket: WebSocketSession) -> list[str]:
     return received
 
 
+async def at_once(call: Coroutine[Any, Any, Delivery]) -> Delivery:
+    """What it returns without having waited for anything: counted in turns, since the machine may be late."""
+    task = asyncio.create_task(call)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert task.done()
+    return await task
+
+
 def is_local(delivery: Delivery) -> bool:
     return (delivery.scope, delivery.queued) == ("local", 1)
 
@@ -97,10 +106,10 @@ async def test_a_broker_that_stops_answering_holds_nobody_up_for_long(own_engine
         before = loop.time()
         assert is_local(await near.manager.broadcast("first", room="red"))
         assert loop.time() - before < QUICK.publish + LATE
+        await eventually(lambda: not health(near).connected, timeout=SOON)
         await near.manager.logged("lost")
-        before = loop.time()
-        assert is_local(await near.manager.broadcast("second", room="red"))
-        assert loop.time() - before < QUICK.publish  # it does not wait for anything
+        near.manager.log.clear()  # a busy machine may have been given up before, too
+        assert is_local(await at_once(near.manager.broadcast("second", room="red")))
         await near.join("bob", "red")
     finally:
         own_engine.thaw()
@@ -147,15 +156,18 @@ async def test_a_connection_that_swallows_bytes_is_noticed_and_made_anew(
     prefix = f"proxy{next(_PREFIXES)}"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(Proxy(own_engine.port))
-        deaf = Manager(own_engine.broker(prefix=prefix, port=proxy.port, timings=QUICK))
+        broker = own_engine.broker(prefix=prefix, port=proxy.port, timings=WATCHFUL)
+        deaf = Manager(broker)
         far = Manager(own_engine.broker(prefix=prefix))
         pair = [await stack.enter_async_context(Worker(manager)) for manager in (deaf, far)]
         await reached(pair)
         socket = await pair[0].join("ann", "red")
         deaf.log.clear()
+        give_timings(broker, QUICK)
         setattr(proxy, direction, False)
         await deaf.logged("lost")
         assert is_local(await deaf.broadcast("local", room="red"))
+        give_timings(broker, WATCHFUL)
         setattr(proxy, direction, True)
         await deaf.logged("restored", "continuity red")
         await reached(pair)

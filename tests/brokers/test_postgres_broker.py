@@ -18,6 +18,7 @@ from . import postgres_fixtures
 from .engines import STEADY
 from .postgres_engine import PostgresEngine
 from .postgres_fixtures import LONG, connected
+from .workers import SOON
 
 pytestmark = pytest.mark.xdist_group("broker postgres")
 
@@ -229,7 +230,7 @@ async def test_a_long_message_that_cannot_be_fetched_holds_nobody_up(server: Pos
     async with connected(server.broker()) as connection:
         await connection.subscribe(["rooms.all"])
         await connection.publish([("rooms.all", LONG)])
-        await eventually(lambda: len(connection._arrivals) > 0)
+        await eventually(lambda: len(connection._arrivals) > 0, timeout=SOON)
         server.freeze()
         try:
             with pytest.raises(TimeoutError):

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -21,11 +22,14 @@ from fastapi_rooms.publisher import Publisher
 from fastapi_rooms.sync_publisher import SyncPublisher
 from fastapi_rooms.testing import SocketClosed, eventually
 
-from .engines import QUICK, Engine
+from .engines import STEADY, Engine
 from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
-IN_TIME = QUICK.connect + QUICK.publish + 5.0
+FIRM = replace(STEADY, connect=4.0, publish=4.0)
+"""Of a publisher that is to give up an engine that is silent, and none that is late."""
+
+IN_TIME = FIRM.connect + FIRM.publish + 5.0
 """Seconds: what a publisher with these may take, and some for a busy machine."""
 
 PATIENT = BrokerTimings(connect=60.0)
@@ -108,7 +112,7 @@ async def test_a_user_who_is_disconnected_sees_code_and_reason(worker: Worker, p
 async def test_a_room_that_is_closed_has_no_members(worker: Worker, publisher: Publisher) -> None:
     ann = await worker.join("ann", "lobby")
     await publisher.close_room("lobby")
-    await eventually(lambda: worker.manager.left == [("ann", "lobby")])
+    await eventually(lambda: worker.manager.left == [("ann", "lobby")], timeout=SOON)
     assert worker.manager.count_here("lobby") == 0
     await ann.send_json(["another"])
     assert await ann.receive_text() == "joined"
@@ -162,7 +166,7 @@ async def test_threads_share_a_blocking_publisher(worker: Worker, blocking: Sync
     await asyncio.to_thread(blocking.send_to_user, "ann", {"to": "ann"})
     assert await member.receive_json() == {"to": "ann"}
     await asyncio.to_thread(blocking.close_room, "lobby")
-    await eventually(lambda: worker.manager.count_here("lobby") == 0)
+    await eventually(lambda: worker.manager.count_here("lobby") == 0, timeout=SOON)
     await asyncio.to_thread(blocking.disconnect_user, "ann")
     with pytest.raises(SocketClosed):
         await member.receive_text()
@@ -225,9 +229,8 @@ def test_a_blocking_publisher_refuses_a_url_at_once() -> None:
 async def test_a_killed_engine_is_said_in_time_and_messages_go_out_again_after_it_is_back(
     own_engine: Engine, prefix: str
 ) -> None:
-    broker = own_engine.broker(prefix=prefix, timings=QUICK)
     async with (
-        Publisher(broker) as publisher,
+        Publisher(own_engine.broker(prefix=prefix)) as publisher,
         workers(1, lambda: Manager(own_engine.broker(prefix=prefix))) as (one,),
     ):
         member = await one.join("ann", "lobby")
@@ -259,7 +262,7 @@ async def test_a_connection_that_broke_while_nothing_was_sent_is_made_again_befo
 
 
 async def test_an_engine_that_is_silent_is_given_up_and_reached_again(own_engine: Engine, prefix: str) -> None:
-    async with Publisher(own_engine.broker(prefix=prefix, timings=QUICK)) as publisher:
+    async with Publisher(own_engine.broker(prefix=prefix, timings=FIRM)) as publisher:
         await publisher.publish("lobby", "before")
         own_engine.freeze()
         try:
@@ -274,7 +277,7 @@ async def test_an_engine_that_is_silent_is_given_up_and_reached_again(own_engine
 def test_a_blocking_publisher_says_in_time_that_the_engine_is_out_of_reach_and_works_again(
     own_engine: Engine,
 ) -> None:
-    with SyncPublisher(partial(own_engine.broker, timings=QUICK)) as publisher:
+    with SyncPublisher(own_engine.broker) as publisher:
         publisher.publish("lobby", "before")
         own_engine.kill()
         try:
@@ -321,7 +324,7 @@ async def test_closing_ends_an_attempt_to_connect_and_all_that_wait_for_it(
 
 
 async def test_closing_ends_a_message_that_the_engine_has_not_taken(own_engine: Engine) -> None:
-    publisher = Publisher(own_engine.broker(timings=BrokerTimings(publish=60.0)))
+    publisher = Publisher(own_engine.broker(timings=BrokerTimings(connect=60.0, publish=60.0)))
     await publisher.publish("lobby", "before")
     own_engine.freeze()
     try:

@@ -19,13 +19,13 @@ from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
-from .engines import QUICK, STEADY, running, until
+from .engines import STEADY, running, until
 from .ports import free_port
 from .redis_cluster_engine import RedisClusterEngine, RedisNode
 from .scale import LONGER
 from .test_broker_conformance import PROMPTLY, WITHIN, Ear, failure, listening, soon
 from .test_outages import reached
-from .workers import Manager, workers
+from .workers import SOON, Manager, workers
 
 pytestmark = pytest.mark.xdist_group("redis cluster")
 
@@ -161,7 +161,8 @@ async def test_a_node_that_is_silent_is_noticed_by_those_who_only_listen_to_it(
     cluster: RedisClusterEngine,
 ) -> None:
     silent = cluster.nodes[2]
-    async with listening(cluster.broker(timings=QUICK)) as ear:
+    timings = replace(STEADY, probe_interval=0.3, probe_timeout=4.0)  # others may be late by less
+    async with listening(cluster.broker(timings=timings)) as ear:
         await soon(ear.connection.subscribe([channel_of(cluster, silent)]))
         silent.freeze()
         try:
@@ -180,7 +181,7 @@ async def test_any_node_of_the_url_will_do_and_the_others_are_found(cluster: Red
 
 
 async def test_rooms_go_on_at_the_replica_of_a_primary_that_was_killed_and_the_url_has_only_that_one() -> None:
-    quick = ["--cluster-node-timeout", "3000", "--cluster-replica-validity-factor", "0"]
+    quick = ["--cluster-node-timeout", "5000", "--cluster-replica-validity-factor", "0"]
     with running(RedisClusterEngine(*quick, keys=False)) as cluster, running(RedisNode(*quick)) as replica:
         dead = cluster.nodes[0]
         cluster.add_replica(replica, of=dead)
@@ -200,9 +201,9 @@ async def test_rooms_go_on_at_the_replica_of_a_primary_that_was_killed_and_the_u
 async def test_a_client_of_the_users_own_is_used_whatever_its_options_and_left_open(
     cluster: RedisClusterEngine,
 ) -> None:
-    client = RedisCluster(host="127.0.0.1", port=cluster.port, decode_responses=True, socket_timeout=2.0)
+    client = RedisCluster(host="127.0.0.1", port=cluster.port, decode_responses=True, socket_timeout=4.0)
     try:
-        broker = RedisBroker(client, timings=replace(STEADY, probe_interval=2.5))
+        broker = RedisBroker(client, timings=replace(STEADY, probe_interval=4.5))
         assert str(broker) == f"Redis Cluster at 127.0.0.1:{cluster.port}"
         for _ in range(2):
             async with listening(broker) as ear:
@@ -210,7 +211,7 @@ async def test_a_client_of_the_users_own_is_used_whatever_its_options_and_left_o
                 connection = ear.connection
                 assert isinstance(connection, ClusterConnection)
                 # A probe's answer comes after `probe_interval` of silence, for longer than the client waits.
-                await eventually(partial(all_have_answered, connection), timeout=10.0 * LONGER)
+                await eventually(partial(all_have_answered, connection), timeout=SOON)
                 await soon(ear.connection.publish([("rooms.all", b"\xff")]))
                 assert await ear.hear() == [("rooms.all", b"\xff")]
         assert await client.ping()

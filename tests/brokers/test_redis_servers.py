@@ -26,7 +26,7 @@ from .redis_cluster_engine import RedisClusterEngine
 from .redis_engine import RedisEngine, SentinelEngine, redis_7
 from .test_broker_conformance import failure, listening, soon
 from .test_outages import health, is_local, reached
-from .workers import Manager, workers
+from .workers import SOON, Manager, workers
 
 pytestmark = pytest.mark.xdist_group("redis servers")
 
@@ -162,7 +162,8 @@ def trusting(certificate: Certificate) -> str:
 async def test_messages_cross_with_tls(tls_port: int, certificate: Certificate) -> None:
     url = f"rediss://:hunter2@127.0.0.1:{tls_port}/0?{trusting(certificate)}"
     await cross(broker_from_url(url, timings=STEADY))
-    await eventually(lambda: not connected_to(tls_port))  # redis-py does not wait for the goodbyes of TLS
+    # redis-py does not wait for the goodbyes of TLS.
+    await eventually(lambda: not connected_to(tls_port), timeout=SOON)
 
 
 def connected_to(port: int) -> bool:

@@ -21,7 +21,7 @@ from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 
 from .engines import Engine, running
-from .nats_engine import NatsEngine
+from .nats_engine import UNHURRIED, NatsEngine
 from .postgres_engine import PostgresEngine
 from .redis_engine import RedisEngine
 from .test_ticket_stores import PATIENT, nats
@@ -349,7 +349,8 @@ async def test_a_nats_that_does_not_encrypt_is_not_told_who_we_are(jetstream: En
 
 
 async def test_another_user_or_password_is_sent_decoded_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    engine = NatsEngine(config='authorization { user: "a@b", password: "hun/ter2" }', jetstream=True)
+    config = f'authorization {{ {UNHURRIED}, user: "a@b", password: "hun/ter2" }}'
+    engine = NatsEngine(config=config, jetstream=True)
     engine.start()
     good = NatsTicketStore(f"nats://a%40b:hun%2Fter2@127.0.0.1:{engine.port}", timeout=PATIENT)
     bad = NatsTicketStore(f"nats://a%40b:hunter3@127.0.0.1:{engine.port}", timeout=PATIENT)

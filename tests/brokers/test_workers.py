@@ -16,9 +16,8 @@ import pytest
 from fastapi_rooms import workers
 from fastapi_rooms.workers import several_workers
 
+from .engines import STARTS_WITHIN
 from .ports import free_port
-
-WITHIN = 30.0
 
 APP = """
 import os
@@ -138,7 +137,7 @@ def _environment() -> dict[str, str]:
 
 def answers(said: Path, number: int) -> set[str]:
     """What so many workers found."""
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + STARTS_WITHIN
     while len(files := [one for one in said.iterdir() if one.suffix != ".tmp"]) < number:
         if time.monotonic() > deadline:
             raise AssertionError((said.parent / "server.log").read_text())
