@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Any, Self
+from weakref import finalize
 
 PIPE = subprocess.PIPE
 
@@ -73,6 +74,8 @@ class Forked:
         self.stdout, output = _output(stdout, 1, theirs)
         self.stderr, errors = _output(stderr, 2, theirs)
         self._news, tells = os.pipe()
+        finalize(self, os.close, self._news)
+        self._ending = Lock()
         theirs.append(tells)
         try:
             _nursery().ask(request, (theirs[0] if stdin == PIPE else 0, output, errors, tells))
@@ -84,7 +87,7 @@ class Forked:
     def poll(self) -> int | None:
         """`returncode`, looked at again."""
         if self.returncode is None and select.select([self._news], [], [], 0)[0]:
-            self.wait()
+            return self._ended()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -96,8 +99,7 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._news], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("a forked process", timeout or 0)
-            self.returncode = os.waitstatus_to_exitcode(int(self._line()))
-            os.close(self._news)
+            return self._ended()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -121,6 +123,12 @@ class Forked:
             if pipe is not None:
                 pipe.close()
         self.wait()
+
+    def _ended(self) -> int:
+        with self._ending:  # one thread may wait while another looks
+            if self.returncode is None:
+                self.returncode = os.waitstatus_to_exitcode(int(self._line()))
+            return self.returncode
 
     def _line(self) -> bytes:
         line = b""
