@@ -16,15 +16,14 @@ _EACH: Final = 1_000
 """Ports of each of pytest-xdist's workers."""
 
 _MOST: Final = 12
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_place = (_worker + int(os.environ.get("ROOMS_TEST_PLACE", "0"))) % _MOST  # of two runs at once, the other's is 6
-_numbers = itertools.count(random.randrange(_EACH))
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST
+_numbers = itertools.count(random.randrange(_EACH))  # two runs at once begin at different places
 
 
 def free_port() -> int:
     """One that nobody has, and that is not given again for a while."""
     for number in itertools.islice(_numbers, _EACH):
-        port = _FIRST + _place * _EACH + number % _EACH
+        port = _FIRST + _worker * _EACH + number % _EACH
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -30,7 +30,7 @@ PATIENT = Presence(grace=60.0, ttl=120.0, refresh=25.0, interval=0.0)
 HASTY = Presence(grace=0.3, ttl=60.0, refresh=0.3, interval=0.0)
 """Who has gone leaves soon, and what was lost is noticed soon."""
 
-BRIEF = Presence(grace=0.2, ttl=max(8.0, 2.0 * LONGER), refresh=0.5 * LONGER, interval=0.0)
+BRIEF = Presence(grace=0.2, ttl=max(6.0, 2.0 * LONGER), refresh=0.5 * LONGER, interval=0.0)
 """A process that is dead is given up soon, and one that is late is not."""
 
 

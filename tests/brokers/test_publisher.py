@@ -26,7 +26,7 @@ from .engines import STEADY, Engine
 from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
-FIRM = replace(STEADY, connect=4.0, publish=4.0)
+FIRM = replace(STEADY, connect=2.0, publish=2.0)
 """Of a publisher that is to give up an engine that is silent, and none that is late."""
 
 IN_TIME = FIRM.connect + FIRM.publish + 5.0

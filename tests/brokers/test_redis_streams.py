@@ -454,7 +454,8 @@ async def test_who_is_cancelled_while_connecting_leaves_no_connection(
 
 async def test_histories_work_through_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
-    with running(RedisEngine("--unixsocket", str(path))):
+    with running(RedisEngine("--unixsocket", str(path))) as engine:
+        engine.ask("PING")  # who answers has opened all that it was asked to
         async with streaming(RedisBroker(f"unix://{path}", timings=STEADY), CHANNEL) as stream:
             await stream.append(b"a")
             assert data_of(await stream.read()) == [b"a"]

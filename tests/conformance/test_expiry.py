@@ -7,7 +7,7 @@ from .auth_endpoints import token
 from .watch import Watch
 from .wire import Client, Closed, connected
 
-LIFE = 6.0
+LIFE = 4.0
 """Seconds; both must have connected by then, and one refreshed its token, on a busy machine."""
 LATE = 5.0
 """Seconds for a busy machine."""

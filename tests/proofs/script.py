@@ -11,7 +11,7 @@ from .stage import Actor, RefusedError
 
 STATUSES = (400, 401, 403, 404, 409, 413, 418, 422, 429, 500, 503)
 
-SHORT = 24.0
+SHORT = 18.0
 """Seconds that a token lives which is replaced. Clients ask for another at 80 %: what comes before takes less, and
 they may be late by the rest."""
 
