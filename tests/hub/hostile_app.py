@@ -21,7 +21,7 @@ class Target(Hub[Any]):
     publish_by_members = True
     history = History(messages=50)
     presence = Presence(grace=0.0, interval=0.05, ttl=2.0, refresh=0.5)
-    queue = QueueLimits(messages=256, bytes=512 * 1024, send_timeout=1.0, close_timeout=0.5)
+    queue = QueueLimits(messages=256, bytes=512 * 1024, send_timeout=1.0, close_timeout=3.0)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(auth=auth_of_names(), broker=MemoryBroker(timings=BrokerTimings(linger=0.1)), **options)
