@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TEST_WORKERS ?= $(shell expr $$(nproc 2> /dev/null || echo 2) + 2)
+TEST_WORKERS ?= $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 # The tests of the lowest versions wait more than they compute.
-LOWEST_WORKERS ?= $(shell expr $(TEST_WORKERS) + 1)
+LOWEST_WORKERS ?= $(shell expr $(TEST_WORKERS) + 2)
 PYTEST_ARGS ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
