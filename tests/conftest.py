@@ -34,7 +34,7 @@ UNMEASURED_MARKER = "unmeasured: what this test runs of ours was measured elsewh
 WHOLE_MARKER = "whole: what users see, as a whole; for `make test-all`, and CI"
 
 WHOLES = ("examples", "proofs")
-WHOLE_FILES = ("test_tutorial", "test_readme_page", "test_hostile", "test_churn", "test_bursts")
+WHOLE_FILES = ("test_tutorial", "test_readme_page", "test_hostile")
 """Tests of what users see, as a whole, as are all in a browser: they take as long as all others."""
 
 ELSEWHERE = ("conformance", "differential", "docs", "examples", "js", "proofs", "rfc")
