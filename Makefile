@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= $(shell expr $$(nproc 2> /dev/null || echo 2) + 1)
 # The tests of the lowest versions wait more than they compute.
 LOWEST_WORKERS ?= $(shell expr $(TEST_WORKERS) + 2)
+# Who is killed for hanging is tried again by another worker: twice is enough.
+PARALLEL := --dist loadgroup --max-worker-restart 2
 PYTEST_ARGS ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -39,10 +41,10 @@ run: $(VENV)/.examples-installed ## The examples gallery on http://127.0.0.1:800
 	$(BIN)/python -m fastapi_rooms examples --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 test: $(VENV)/.test-installed ## The library, on real servers and brokers; PYTEST_ARGS chooses among all tests
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not whole")
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PARALLEL) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-m "not whole")
 
 test-all: $(VENV)/.test-installed ## And examples, tutorial and pages, in a real browser where there is one; twice the time
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PARALLEL)
 
 js-tools: $(VENV)/js/.installed ## TypeScript's compiler and axe-core, for tests of types and of accessibility; needs npm
 
@@ -52,13 +54,13 @@ $(VENV)/js/.installed:
 	@touch $@
 
 soak: $(VENV)/.test-installed ## The tests with the deadlines that users have, ten times as long, longer stories, proofs in full
-	ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadgroup $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs tests/conformance/test_churn.py)
+	ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto $(PARALLEL) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),tests/brokers tests/proofs tests/conformance/test_churn.py)
 	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -n auto -m hypothesis --ignore tests/brokers)
 	$(if $(PYTEST_ARGS),,ROOMS_SOAK=1 $(BIN)/python -m pytest -s tests/examples/test_game_load.py tests/examples/test_draw_load.py)
 
 coverage: $(VENV)/.test-installed ## test-all, and the coverage that we promise
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PARALLEL) --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100
 
@@ -82,7 +84,7 @@ MEETINGS := auth hub testing \
 	@touch $@
 
 test-lowest: .venv-lowest/.installed ## What meets code of others, on the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -n $(LOWEST_WORKERS) --dist loadgroup $(MEETINGS:%=tests/%) -m "not hypothesis and not whole" $(PYTEST_ARGS)
+	.venv-lowest/bin/python -m pytest -n $(LOWEST_WORKERS) $(PARALLEL) $(MEETINGS:%=tests/%) -m "not hypothesis and not whole" $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## Linters, type checkers, the layer contract, the docs
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ from .scale import SOAK
 STARTS_WITHIN = 60.0
 
 POLL = 0.01
-"""Seconds between two looks at another process."""
+"""Seconds between two looks at another process, at first."""
 
 QUICK = (
     BrokerTimings()
@@ -158,12 +158,12 @@ class ServerProcess:
 
 def until(condition: Callable[[], bool], *, or_raise: Callable[[], None] = lambda: None) -> None:
     """Wait for what another process does and tells nobody; `or_raise` looks whether it can still come."""
-    deadline = time.monotonic() + STARTS_WITHIN
+    began = time.monotonic()
     while not condition():
         or_raise()
-        if time.monotonic() > deadline:
+        if (passed := time.monotonic() - began) > STARTS_WITHIN:
             raise TimeoutError(f"it did not come to that within {STARTS_WITHIN:g} s")
-        time.sleep(POLL)  # another process, which tells nobody; the deadline is above
+        time.sleep(max(POLL, passed / 20))  # another process, which tells nobody; the deadline is above
 
 
 class Started(Protocol):

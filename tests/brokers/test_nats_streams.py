@@ -525,7 +525,7 @@ async def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was(own_serv
                     await call
         own_server.thaw()
         await stream.append(b"c")
-        assert data_of(await stream.read())[0::2] == [b"a", b"c"]
+        assert [data for data in data_of(await stream.read()) if data != b"b"] == [b"a", b"c"]
         assert stream.connection._streams._js._waiting == {}  # type: ignore[attr-defined]
 
 

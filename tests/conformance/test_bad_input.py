@@ -25,7 +25,7 @@ class Bad(NamedTuple):
 BAD = {
     "too long": Bad("/echo/plain", "x" * 5000, 1009),
     "too long in UTF-8": Bad("/echo/plain", "é" * 2100, 1009),
-    "1 MiB of text": Bad("/text/plain", "".join(random.Random(7).choices("abc{[\"'\\", k=MIB)), 1009),
+    "1 MiB of text": Bad("/text/plain", "".join(random.Random(7).choices("abc{[\"'\\", k=1024)) * 1024, 1009),
     "1 MiB of binary": Bad("/echo/plain", random.Random(7).randbytes(MIB), 1009),
     "too fast": Bad("/echo/rated", "quick", 4013, times=40),
     "binary for text": Bad("/text/plain", b"\x00\xff", 1003),
