@@ -171,10 +171,9 @@ class RedisClusterEngine:
     def move(self, slot: int, *, to: RedisNode) -> None:
         """Give a slot to another node, with its keys, at most a hundred; returns when all nodes know it."""
         owner = self.owner(slot)
-        keys = owner.ask("CLUSTER GETKEYSINSLOT", slot, 100)
-        if keys:
-            to.ask("CLUSTER SETSLOT", slot, "IMPORTING", owner.id)
-            owner.ask("CLUSTER SETSLOT", slot, "MIGRATING", to.id)
+        to.ask("CLUSTER SETSLOT", slot, "IMPORTING", owner.id)  # without it no epoch grows, and gossip may undo it
+        owner.ask("CLUSTER SETSLOT", slot, "MIGRATING", to.id)
+        if keys := owner.ask("CLUSTER GETKEYSINSLOT", slot, 100):
             owner.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
         for node in (to, *(node for node in self.nodes if node is not to)):
             node.ask("CLUSTER SETSLOT", slot, "NODE", to.id)
