@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import node
+from benchmarks import node, pubsub
 from benchmarks.machine import HOST
 from benchmarks.speech import HUB, HUB_STREAMS, PUBSUB, SOCKET_IO, Speech
 
@@ -61,11 +61,11 @@ class Contestant:
 SHARED_FRAMES = "fastapi_rooms.transports.shared_frames:SharedFramesProtocol"
 
 
-def _uvicorn(app: str, *, ws: str = "websockets-sansio") -> Command:
+def _uvicorn(app: str, *, ws: str = "websockets-sansio", python: str = sys.executable) -> Command:
     """With uvicorn's own choices where uvloop and websockets are installed, said aloud; no pings in between."""
     options = ("--ws", ws, "--loop", "uvloop", "--ws-ping-interval", "600", "--log-level", "warning")
     return lambda port, _: [
-        *(sys.executable, "-m", "uvicorn", f"benchmarks.apps.{app}:app", "--host", HOST, "--port", str(port)),
+        *(python, "-m", "uvicorn", f"benchmarks.apps.{app}:app", "--host", HOST, "--port", str(port)),
         *options,
     ]
 
@@ -184,10 +184,10 @@ _ALL = (
     Contestant(
         name="pubsub",
         title="fastapi-websocket-pubsub, uvicorn",
-        start=_uvicorn("pubsub"),
+        start=_uvicorn("pubsub", python=str(pubsub.PYTHON)),
         speech=PUBSUB,
         pace=2.0,
-        needs=("fastapi_websocket_pubsub",),
+        missing=pubsub.missing,
     ),
     Contestant(
         name="picows",
