@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
 from fastapi_rooms.brokers.memory import MemoryBroker
+from fastapi_rooms.brokers.streams import Place, split_place
 from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.client import FellBehind, Joined, Message, RoomsClient
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, unseal
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, RoomsError
+from fastapi_rooms.position import Position
 from fastapi_rooms.publisher import Publisher
 
 _URL: Final = "ROOMS_BROKER"
@@ -48,6 +50,10 @@ _TOKEN: Final = "ROOMS_TOKEN"  # noqa: S105 - the name of a variable
 _HUB: Final = "where the hub's router is: http:// or https://, a host, and its prefix; needs the extra client"
 
 
+_Line = Callable[[Header, bytes, Place | None], str]
+"""What is printed of a message, and of its place in the room's history."""
+
+
 class OutputClosed(RoomsError):
     """Nobody reads what is printed any more."""
 
@@ -63,7 +69,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     tailing.add_argument(
         "--json",
         action="store_true",
-        help='print objects: "text" or "binary" (Base64), "process", and "key" and "exclude_users" where given',
+        help='print objects: "text" or "binary" (Base64), "process", and where given "key", "exclude_users", '
+        '"position" (of rooms with history)',
     )
     source.add_argument("--url", help=_HUB)
     tailing.add_argument(
@@ -94,7 +101,12 @@ def tail(room: str, *, url: str, prefix: str, as_json: bool) -> None:
         BrokerUnavailable: It is out of reach, or lost.
         ConfigurationError: The URL or the prefix cannot work.
     """
-    line = _json_line if as_json else _plain_line
+
+    def line(header: Header, body: bytes, place: Place | None) -> str:
+        if not as_json:
+            return _plain_line(header, body)
+        return _json_line(header, body, None if place is None else Position(room, place.epoch, place.offset))
+
     _run(_tail(_broker(url, prefix), room, line))
 
 
@@ -154,7 +166,7 @@ async def _publish(broker: Broker, room: str, message: str) -> None:
         await publisher.publish(room, message)
 
 
-async def _tail(broker: Broker, room: str, line: Callable[[Header, bytes], str]) -> None:
+async def _tail(broker: Broker, room: str, line: _Line) -> None:
     channel = Channels(broker.prefix).room(room)
     connection: BrokerConnection | None = None
     try:
@@ -200,18 +212,19 @@ async def _tail_hub(client: RoomsClient, room: str, since: str | None) -> None:
                 return
 
 
-async def _print(connection: BrokerConnection, channel: str, line: Callable[[Header, bytes], str]) -> None:
+async def _print(connection: BrokerConnection, channel: str, line: _Line) -> None:
     while True:
         heard, data = await connection.receive()
         if heard != channel:
             continue
         try:
-            header, body = unseal(data)
+            place, sealed = split_place(data)
+            header, body = unseal(sealed)
         except ForeignMessage as error:
             sys.stderr.write(f"{error}\n")
             continue
         if header.kind is Kind.MESSAGE:
-            _write(line(header, body))
+            _write(line(header, body, place))
 
 
 def _write(line: str) -> None:
@@ -238,7 +251,7 @@ def _hub_line(message: Message) -> str:
     return json.dumps(told, separators=(",", ":"))
 
 
-def _json_line(header: Header, body: bytes) -> str:
+def _json_line(header: Header, body: bytes, position: Position | None) -> str:
     message: dict[str, object] = {"process": header.process}
     if header.text:
         message["text"] = body.decode(errors="replace")
@@ -248,4 +261,6 @@ def _json_line(header: Header, body: bytes) -> str:
         message["key"] = header.key
     if header.exclude_users:
         message["exclude_users"] = header.exclude_users
+    if position is not None:
+        message["position"] = str(position)
     return json.dumps(message, separators=(",", ":"))

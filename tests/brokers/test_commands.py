@@ -15,10 +15,12 @@ import pytest
 import forked
 from fastapi_rooms import __main__ as command
 from fastapi_rooms.envelope import Header, Kind, seal
+from fastapi_rooms.options import History
+from fastapi_rooms.position import Position
 from fastapi_rooms.publisher import Publisher
 from forked import PIPE, Forked
 
-from .engines import running
+from .engines import Engine, running
 from .ports import free_port
 from .redis_engine import RedisEngine
 from .workers import Manager, workers
@@ -43,7 +45,7 @@ def run(*arguments: str, folder: Path, env: dict[str, str] | None = None) -> sub
 
 
 @contextmanager
-def tailing(*arguments: str, engine: RedisEngine, prefix: str) -> Iterator[Forked]:
+def tailing(*arguments: str, engine: Engine, prefix: str) -> Iterator[Forked]:
     """A `tail` that listens."""
     line = ["fastapi_rooms", "tail", *arguments, "--broker", engine.url, "--prefix", prefix]
     with Forked(line, stdout=PIPE, stderr=PIPE) as process:
@@ -114,6 +116,18 @@ async def test_tail_skips_what_is_not_ours(own_engine: RedisEngine, prefix: str)
         await connection.close()
         assert read(process.stdout) == "ours"
         assert "not a message of fastapi-rooms" in read(process.stderr)
+
+
+async def test_tail_prints_what_is_said_in_a_room_with_history(faulty: Engine, prefix: str) -> None:
+    with tailing("lobby", "--json", engine=faulty, prefix=prefix) as process:
+        async with Publisher(faulty.broker(prefix=prefix), history=History()) as publisher:
+            await publisher.publish("lobby", "kept")
+        async with Publisher(faulty.broker(prefix=prefix)) as publisher:
+            await publisher.publish("lobby", "not kept")
+        kept, plain = [json.loads(read(process.stdout)) for _ in range(2)]
+    position = Position.parse(kept.pop("position"), room="lobby")
+    assert (kept["text"], position is not None) == ("kept", True)
+    assert (plain["text"], plain.keys()) == ("not kept", {"text", "process"})
 
 
 def test_ctrl_c_ends_tail_quietly(own_engine: RedisEngine, prefix: str) -> None:
