@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.errors import NoHistory, NoPresence
 from fastapi_rooms.fanout import Delivery, Exclude

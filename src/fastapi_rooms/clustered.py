@@ -1,6 +1,5 @@
 """A room manager's part in a cluster: what it hears from other processes, and what it does about it here."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
@@ -10,13 +9,13 @@ from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.brokers.streams import Page, Place
 from fastapi_rooms.census import Census
 from fastapi_rooms.closing import may_be_sent
-from fastapi_rooms.cluster.cluster import BrokerHealth, Cluster
+from fastapi_rooms.cluster.cluster import Cluster
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.connection import Connection
+from fastapi_rooms.control import Control
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, body_of, payload_of
 from fastapi_rooms.errors import (
-    CloseCode,
     ConfigurationError,
-    DisconnectReason,
     MessageTooLarge,
     NoHistory,
 )
@@ -74,10 +73,12 @@ class Clustered:
         self._census = Census(lambda: self.cluster, host.registry)
         wire = ClusterWire(lambda: self.cluster, answer_within=broker.timings.answer)
         self._presences = Presences(wire, PresenceHost(hooks, host, presence_of), policy_of=presence_of)
+        self._control = Control(
+            lambda: self.cluster, host, memberships, self._presences, within=broker.timings.publish
+        )
         self._cluster: Cluster | None = None
         self._occupied: dict[str, Callable[[], int]] = {}
         self._remembered: dict[str, str] = {}
-        self._effects: dict[int, asyncio.Future[int]] = {}
         self._lost_before = False
 
     @property
@@ -173,12 +174,12 @@ class Clustered:
 
     async def close_room(self, room: str, *, code: int | None, reason: str) -> int:
         """End all memberships of a room, everywhere; how many there were here."""
-        return await self._control(self.cluster.header(Kind.CLOSE_ROOM, room=room, code=code, reason=reason))
+        return await self._control.tell(self.cluster.header(Kind.CLOSE_ROOM, room=room, code=code, reason=reason))
 
     async def disconnect_user(self, user_id: str, *, code: int, reason: str) -> int:
         """Close all connections of a user, everywhere; how many there were here."""
         asked = self.cluster.header(Kind.DISCONNECT_USER, user=user_id, code=code, reason=reason)
-        return await self._control(asked)
+        return await self._control.tell(asked)
 
     async def count(self, room: str) -> tuple[int, frozenset[str]]:
         """See `Census`."""
@@ -288,10 +289,7 @@ class Clustered:
             return
         if header.code is not None and not may_be_sent(header.code):
             raise ForeignMessage
-        done = self._effects.pop(header.number, None) if header.process == self.cluster.process else None
-        number = self._do(header)
-        if done is not None and not done.done():
-            done.set_result(number)
+        self._control.came(header)
 
     def answer(self, header: Header) -> bytes:
         """See `Local`."""
@@ -352,42 +350,6 @@ class Clustered:
             exclude_users=header.exclude_users,
             key=header.key,
         )
-
-    async def _control(self, header: Header) -> int:
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._effects[header.number] = done
-
-        async def do_here() -> None:
-            self._effects.pop(header.number, None)
-            done.set_result(self._do(header))
-
-        heard = self.cluster.hears(header)
-        try:
-            if await self.cluster.tell(header, b"", do_here) and heard:
-                await asyncio.wait((done,), timeout=self._broker.timings.publish)
-        finally:
-            self._effects.pop(header.number, None)
-        return done.result() if done.done() else self._do(header)  # it was taken, and did not come back
-
-    def _do(self, header: Header) -> int:
-        """Control, at once: what takes time goes on in tasks."""
-        registry = self._host.registry
-        if header.kind is Kind.DISCONNECT_USER:
-            connections = registry.of_user(header.user or "")
-            code = CloseCode.FORBIDDEN if header.code is None else header.code
-        else:
-            connections = registry.in_room(room := header.room or "")
-            self._host.listeners.close_room(room)
-            if header.code is None:
-                for connection in connections:
-                    self._memberships.start_leaving(connection, room)
-                return len(connections)
-            code = header.code
-        for connection in connections:
-            for room in (header.room,) if header.room is not None else connection.rooms:
-                self._presences.left(connection, room, on_purpose=True)
-            connection.link.shut(DisconnectReason.CLOSED, code, header.reason, flush=True)
-        return len(connections)
 
     def _tell_lost(self, room: str) -> None:
         self._spawn("on_continuity_lost", [partial(self._hooks.on_continuity_lost, room)])

@@ -15,6 +15,7 @@ from fastapi_rooms.brokers.streams import Place, split_place
 from fastapi_rooms.brokers.url import broker_from_url
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.client import FellBehind, Joined, Message, RoomsClient
+from fastapi_rooms.cluster.failures import described
 from fastapi_rooms.envelope import ForeignMessage, Header, Kind, unseal
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, RoomsError
 from fastapi_rooms.position import Position
@@ -182,7 +183,7 @@ async def _tail(broker: Broker, room: str, line: _Line) -> None:
     except* RoomsError as errors:
         raise errors.exceptions[0] from None
     except* Exception as errors:  # noqa: BLE001 - drivers raise what they like
-        raise BrokerUnavailable(f"{broker} is out of reach: {errors.exceptions[0]!r}") from None
+        raise BrokerUnavailable(f"{broker} is out of reach: {described(errors.exceptions[0])}") from None
     finally:
         if connection is not None:
             await connection.close()

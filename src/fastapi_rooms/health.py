@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.errors import ConfigurationError
 from fastapi_rooms.rooms import RoomManager
 

@@ -11,7 +11,7 @@ from fastapi_rooms.brokers.interface import Broker, BrokerConnection
 from fastapi_rooms.brokers.streams import OVERHEAD, Append
 from fastapi_rooms.channels import Channels
 from fastapi_rooms.closing import check_close_code
-from fastapi_rooms.cluster.failures import first_error
+from fastapi_rooms.cluster.failures import described, first_error
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.envelope import Header, Kind, body_of, seal
 from fastapi_rooms.errors import (
@@ -227,7 +227,7 @@ class Publisher:
         except RoomsError:
             raise
         except Exception as error:  # drivers raise what they like
-            raise BrokerUnavailable(f"{self._broker} is out of reach: {error!r}") from error
+            raise BrokerUnavailable(f"{self._broker} is out of reach: {described(error)}") from error
         finally:
             self._deadlines.discard(deadline)
 
@@ -285,7 +285,7 @@ class _Line:
             error = first_error(errors)
         finally:
             self.over = True
-            self.outbox.close(f"{self._broker} is out of reach: {error!r}")
+            self.outbox.close(f"{self._broker} is out of reach: {described(error)}")
             await self._connection.close()
 
     async def _receive(self) -> None:

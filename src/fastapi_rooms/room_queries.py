@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic
 
 from fastapi_rooms.across import Across
-from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.connection import Connection
 from fastapi_rooms.history_ports import Remembered
 from fastapi_rooms.hooks import UserT

@@ -1,4 +1,4 @@
-"""A TCP proxy that stops passing bytes, in one direction or both, and keeps the connections open."""
+"""A TCP proxy that stops passing bytes, in one direction, in both or for some, and keeps the connections open."""
 
 import asyncio
 from contextlib import suppress
@@ -11,6 +11,7 @@ class Proxy:
         port: Where it listens.
         to_engine: Cleared: what the broker says is swallowed.
         to_broker: Cleared: what the engine says is swallowed.
+        marker: Swallowed is what the engine says on those connections where it has said this.
     """
 
     port: int
@@ -19,6 +20,7 @@ class Proxy:
         self._engine_port = engine_port
         self.to_engine = True
         self.to_broker = True
+        self.marker: bytes | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -53,8 +55,11 @@ class Proxy:
                 one.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
+        said = b""
         while data := await reader.read(65536):
-            if getattr(self, direction):
+            said += data if direction == "to_broker" else b""
+            deaf = self.marker is not None and self.marker in said
+            if getattr(self, direction) and not deaf:
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):

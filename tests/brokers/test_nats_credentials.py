@@ -8,7 +8,7 @@ import pytest
 from nats.errors import Error
 
 from fastapi_rooms.brokers.nats import NatsBroker
-from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 

@@ -17,6 +17,9 @@ from .workers import SOON, Manager, Worker, workers
 
 _PREFIXES = itertools.count()
 
+SHORT = 0.02
+"""Seconds between messages."""
+
 LATE = 4.0
 """Seconds for a busy machine."""
 
@@ -173,6 +176,32 @@ async def test_a_connection_that_swallows_bytes_is_noticed_and_made_anew(
         await reached(pair)
         await far.broadcast("end", room="red")
         assert await everything(socket) == ["local"]
+
+
+async def test_what_is_sent_while_nothing_comes_back_reaches_members_here_once_and_in_order(
+    own_engine: Engine,
+) -> None:
+    async with Proxy(own_engine.port) as proxy:
+        broker = own_engine.broker(prefix=f"proxy{next(_PREFIXES)}", port=proxy.port, timings=WATCHFUL)
+        async with workers(1, lambda: Manager(broker)) as (worker,):
+            deaf = worker.manager
+            await reached([worker])
+            socket = await worker.join("ann", "red")
+            await deaf.broadcast("the way that messages come", room="red")
+            await socket.receive_text()
+            proxy.marker = b"the way that messages come"
+            give_timings(broker, QUICK)
+            sent = 0
+            while "lost" not in deaf.log:
+                await deaf.broadcast(str(sent), room="red")
+                sent += 1
+                await asyncio.sleep(SHORT)  # until it is noticed
+            give_timings(broker, WATCHFUL)
+            proxy.marker = None
+            await deaf.broadcast("without", room="red")
+            await deaf.logged("lost", "restored", "continuity red")
+            await deaf.broadcast("end", room="red")
+            assert await everything(socket) == [*map(str, range(sent)), "without"]
 
 
 async def test_no_task_is_left_after_the_lifespan_of_a_manager_whose_broker_is_dead(own_engine: Engine) -> None:

@@ -199,6 +199,96 @@ async def test_a_message_that_came_back_before_it_counted_as_refused_is_delivere
         assert rig.here.delivered == [b"hello"]
 
 
+async def test_what_was_taken_and_does_not_come_back_is_delivered_when_the_connection_is_lost() -> None:
+    async with started() as rig:
+        await rig.room()
+        line = rig.engine.line
+        line.echoes = False
+        assert [await rig.tell(body) for body in (b"one", b"two")] == [True, True]
+        assert rig.here.delivered == []
+        line.inbox.put_nowait(OSError("reset"))
+        await eventually(lambda: rig.cluster.supervisor.connected and rig.engine.line is not line)
+        assert rig.here.delivered == [b"one", b"two"]
+        for message in line.published:  # late, and dropped
+            rig.engine.line.inbox.put_nowait(message)
+        assert await rig.tell(b"three")
+        await eventually(lambda: rig.here.delivered == [b"one", b"two", b"three"])
+
+
+async def test_what_cannot_be_told_comes_after_what_was_taken_and_did_not_come_back() -> None:
+    async with started() as rig:
+        await rig.room()
+        line = rig.engine.line
+        line.echoes = False
+        assert await rig.tell(b"taken")
+        line.takes.clear()
+        assert not await rig.tell(b"not taken")
+        assert rig.here.delivered == [b"taken", b"not taken"]
+
+
+async def test_what_is_told_without_a_connection_comes_after_what_did_not_come_back() -> None:
+    async with started() as rig:
+        await rig.room()
+        rig.engine.line.echoes = False
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            begun.set()
+            await may_end.wait()
+            rig.here.delivered.append(b"first")
+
+        assert await rig.cluster.tell(rig.cluster.header(Kind.MESSAGE, room="red"), b"first", slow)
+        assert await rig.tell(b"second")
+        rig.engine.error = OSError("refused")
+        rig.engine.line.inbox.put_nowait(OSError("reset"))
+        await begun.wait()
+        third = asyncio.create_task(rig.tell(b"third"))
+        await asyncio.sleep(0)
+        may_end.set()
+        assert not await third
+        assert rig.here.delivered == [b"first", b"second", b"third"]
+
+
+async def test_what_was_given_up_before_it_was_taken_is_not_delivered_when_the_connection_is_lost() -> None:
+    async with started() as rig:
+        await rig.room()
+        rig.engine.line.takes.clear()
+        rig.engine.line.echoes = False
+        telling = asyncio.create_task(rig.tell(b"given up"))
+        await eventually(lambda: any(b"given up" in data for _, data in rig.engine.line.published))
+        telling.cancel()
+        rig.engine.line.inbox.put_nowait(OSError("reset"))
+        await eventually(lambda: "lost" in rig.here.said)
+        assert rig.here.delivered == []
+
+
+@pytest.mark.logged_errors
+async def test_a_message_that_cannot_be_delivered_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    async with started() as rig:
+        await rig.room()
+        rig.engine.line.echoes = False
+
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        assert await rig.cluster.tell(rig.cluster.header(Kind.MESSAGE, room="red"), b"bad", fail)
+        assert await rig.tell(b"good")
+        rig.engine.line.inbox.put_nowait(OSError("reset"))
+        await eventually(lambda: rig.here.delivered == [b"good"])
+        assert "was not delivered" in caplog.text
+
+
+async def test_the_log_says_what_an_error_says_whose_repr_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    class Terse(OSError):
+        def __repr__(self) -> str:
+            return "Terse"
+
+    async with started() as rig:
+        rig.engine.line.inbox.put_nowait(Terse("the password is wrong"))
+        await eventually(lambda: "lost" in rig.here.said)
+        assert "Terse: the password is wrong" in caplog.text
+
+
 async def test_while_there_is_no_connection_messages_are_delivered_at_once() -> None:
     async with started() as rig:
         await rig.room()

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from fastapi_rooms import ConfigurationError, MessageTooLarge, Overflow, QueueLimits, RoomManager, RoomPolicy
 from fastapi_rooms.brokers import BrokerTimings, MemoryBroker
-from fastapi_rooms.cluster.cluster import BrokerHealth
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.clustered import Clustered
 from fastapi_rooms.envelope import Header, Kind, seal, unseal
 from fastapi_rooms.testing import WebSocketSession, eventually
@@ -172,11 +172,18 @@ async def test_a_control_that_does_not_come_back_is_done_here_all_the_same() -> 
         assert isinstance(manager._across, Clustered)
         cluster = manager._across.cluster
         received = cluster.received
+        late: list[tuple[str, bytes]] = []
 
         async def swallow(channel: str, data: bytes) -> None:
-            if b"close_room" not in data:
+            if b"close_room" in data:
+                late.append((channel, data))
+            else:
                 await received(channel, data)
 
         cluster.received = swallow  # type: ignore[method-assign]
         assert await manager.close_room("red") == 1
         await manager.noted("leave red")
+        ann = next(iter(manager.connections))
+        await manager.join(ann, "red")
+        await received(*late[0])  # it is not done a second time
+        assert "red" in ann.rooms

@@ -4,14 +4,14 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from fastapi_rooms.brokers.interface import Broker
 from fastapi_rooms.brokers.streams import OVERHEAD, Append, Appended, Page, Place, StreamConnection, split_place
 from fastapi_rooms.channels import Channels
+from fastapi_rooms.cluster.echoes import Echoes, Here
+from fastapi_rooms.cluster.failures import described
+from fastapi_rooms.cluster.health import BrokerHealth
 from fastapi_rooms.cluster.local import Local
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.peers import MOST_QUESTIONS, SILENT_FOR, Peers, Question
@@ -24,42 +24,16 @@ from fastapi_rooms.tasks import TaskOwner
 
 logger = logging.getLogger("fastapi_rooms")
 
-_REMEMBERED: Final = 10_000
-"""Messages that were delivered here without the broker, whose echo may still come."""
-
-
 _PRESENCE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL, Kind.PRESENCE})
 _TO_ONE: Final = frozenset({Kind.PRESENCE_ASK, Kind.PRESENCE_ALL, Kind.REQUEST})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerHealth:
-    """How a manager's broker is.
-
-    Attributes:
-        broker: Which, without passwords.
-        connected: Whether messages reach other processes, and theirs this one.
-        error: Why not; `None` while it is connected.
-        outages: How often it was lost since the start.
-        channels: Channels that are listened to.
-        peers: Other processes that were heard of lately.
-        foreign: Messages on our channels that were not ours, or of another version: dropped.
-    """
-
-    broker: str
-    connected: bool
-    error: str | None
-    outages: int
-    channels: int
-    peers: int
-    foreign: int
 
 
 class Cluster:
     """Tells other processes what happens here, and does here what they tell.
 
     A message is delivered in this process when it comes back from the broker, in the one order that the broker
-    gives to all; unless that cannot be: then at once, and its echo, should one come, is dropped.
+    gives to all; unless that cannot be: then at once, or when the connection is lost on which it would have come,
+    and its echo, should one come, is dropped.
 
     Attributes:
         process: This one's id: random, new at each start.
@@ -76,8 +50,8 @@ class Cluster:
         self._running: asyncio.Task[None] | None = None
         self._questions: dict[int, Question] = {}
         self._probes: dict[int, asyncio.Event] = {}
-        self._outstanding: dict[int, bool] = {}
-        self._delivered: OrderedDict[int, None] = OrderedDict()
+        self._echoes = Echoes()
+        self._delivering = asyncio.Lock()
         self._said_foreign = False
         self.process = secrets.token_urlsafe(9)
         self.numbers = itertools.count(1)
@@ -130,13 +104,14 @@ class Cluster:
             question=question,
         )
 
-    async def tell(self, header: Header, body: bytes, here: Callable[[], Awaitable[None]]) -> bool:
+    async def tell(self, header: Header, body: bytes, here: Here) -> bool:
         """Have everybody whom it concerns do what it says, this process included.
 
         Args:
             header: What, and whom it is for.
             body: The message.
-            here: Does it in this process, where the broker cannot.
+            here: Does it in this process, where the broker cannot. It may run later, when it turns out that what
+                the broker has taken does not come back.
 
         Returns:
             Whether the broker took it.
@@ -144,24 +119,26 @@ class Cluster:
         Raises:
             MessageTooLarge: It is larger than the broker takes; nobody got it.
         """
-        channel, data = self._channel_of(header), self._seal(header, body)
+        number, channel, data = header.number, self._channel_of(header), self._seal(header, body)
         heard = self.subscriptions.hears(channel)
-        if not heard and self._local.occupied(channel):
-            self._remember(header.number)
-            await here()
-        self._outstanding[header.number] = False
+        if heard:
+            self._echoes.expect(number, here)
+        elif self._local.occupied(channel):
+            async with self._delivering:  # after what was told before, and is delivered now
+                self._echoes.deliver(number)
+                await here()
         try:
             await self.outbox.publish(channel, data)
         except BrokerUnavailable as error:
-            if self._outstanding[header.number]:
-                return True  # only the answer is lost: the message itself has come back
-            logger.debug("a message was delivered in this process alone: %s", error)
-            if heard:
-                self._remember(header.number)
-                await here()
-            return False
-        finally:
-            del self._outstanding[header.number]
+            logger.debug("a message was told to this process alone, unless it has come back: %s", error)
+            if not heard:
+                return False
+            await self._deliver_unheard(until=number)
+            return not self._echoes.was_delivered(number)
+        except asyncio.CancelledError:
+            self._echoes.forget(number)
+            raise
+        self._echoes.taken(number, len(data))
         return True
 
     async def append(
@@ -218,7 +195,9 @@ class Cluster:
         except RoomsError:
             raise
         except Exception as error:  # drivers raise what they like
-            raise BrokerUnavailable(f"{self._broker} did not say what is kept of a room: {error!r}") from error
+            raise BrokerUnavailable(
+                f"{self._broker} did not say what is kept of a room: {described(error)}"
+            ) from error
 
     def hears(self, header: Header) -> bool:
         """Whether what is told so comes back to this process."""
@@ -274,7 +253,7 @@ class Cluster:
         return BrokerHealth(
             broker=str(self._broker),
             connected=self.supervisor.connected,
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else described(error),
             outages=self.supervisor.outages,
             channels=len(self.subscriptions),
             peers=len(self.peers.now()),
@@ -307,12 +286,21 @@ class Cluster:
             async with asyncio.timeout(self._broker.timings.probe_timeout):
                 await self._publish(self.channels.everyone, header)
                 await heard.wait()
+            self._echoes.probed()
         finally:
             del self._probes[header.number]
 
     def restored(self) -> None:
         """See `Watcher`."""
         self._local.broker_restored()
+
+    def gave_up(self, number: int) -> None:
+        """What was told with this number is done here now, whether or not it comes back."""
+        self._echoes.deliver(number)
+
+    async def unheard(self) -> None:
+        """See `Watcher`."""
+        await self._deliver_unheard()
 
     def lost(self, error: Exception) -> None:
         """See `Watcher`."""
@@ -340,7 +328,7 @@ class Cluster:
             if question is not None:
                 question.answer(header.process, body)
         else:
-            if ours and self._is_echo(header.number):
+            if ours and not self._echoes.came(header.number):
                 return
             await self._local.deliver(header, body, place)
 
@@ -352,19 +340,18 @@ class Cluster:
         answer = await self._local.requested(body)
         await self.post(self.header(Kind.ANSWER, question=request.number, user=request.process), answer)
 
-    def _is_echo(self, number: int) -> bool:
-        """Whether a message of ours was delivered here already; if not, it is now."""
-        if number in self._delivered:
-            del self._delivered[number]
-            return True
-        if number in self._outstanding:
-            self._outstanding[number] = True
-        return False
-
-    def _remember(self, number: int) -> None:
-        self._delivered[number] = None
-        if len(self._delivered) > _REMEMBERED:
-            self._delivered.popitem(last=False)
+    async def _deliver_unheard(self, *, until: int | None = None) -> None:
+        """Deliver what has not come back, in the order in which it was told; `until` one of them, if it is."""
+        async with self._delivering:
+            while until is None or self._echoes.awaits(until):
+                if (oldest := self._echoes.oldest()) is None:
+                    return
+                number, here = oldest
+                self._echoes.deliver(number)
+                try:
+                    await here()
+                except Exception:  # `room_policy` is the user's: the next one is not to blame
+                    logger.exception("a message was not delivered")
 
     def _lives(self, header: Header) -> None:
         if header.process == self.process:

@@ -18,6 +18,11 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
+def described(error: BaseException) -> str:
+    """What it is and what it says: some drivers' `repr` says nothing but its kind."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def first_error(errors: BaseExceptionGroup[Exception]) -> Exception:
     """The first one that is no group, of those that the tasks of a connection raised."""
     error: BaseException = errors

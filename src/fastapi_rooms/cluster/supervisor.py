@@ -6,7 +6,7 @@ import random
 from typing import Protocol
 
 from fastapi_rooms.brokers.interface import Broker, BrokerConnection
-from fastapi_rooms.cluster.failures import first_error, raise_if_cancelled
+from fastapi_rooms.cluster.failures import described, first_error, raise_if_cancelled
 from fastapi_rooms.cluster.outbox import Outbox
 from fastapi_rooms.cluster.subscriptions import Subscriptions
 from fastapi_rooms.errors import BrokerUnavailable
@@ -27,6 +27,10 @@ class Watcher(Protocol):
 
     def restored(self) -> None:
         """Everything that is wanted is heard again, or for the first time."""
+        ...
+
+    async def unheard(self) -> None:
+        """What was told and has not come back will not: the connection is gone."""
         ...
 
     def lost(self, error: Exception) -> None:
@@ -92,6 +96,7 @@ class Supervisor:
             self.connection = None
             self._outbox.close(f"{self._broker} is out of reach")
             self._subscriptions.lost()
+            await self._watcher.unheard()
             if connection is not None:
                 await connection.close()
         return error
@@ -123,5 +128,5 @@ class Supervisor:
         if not self._down:
             self._down = True
             self.outages += 1
-            logger.warning("%s is out of reach, rooms are local meanwhile: %r", self._broker, error)
+            logger.warning("%s is out of reach, rooms are local meanwhile: %s", self._broker, described(error))
             self._watcher.lost(error)
