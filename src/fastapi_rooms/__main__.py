@@ -35,7 +35,7 @@ _PROTOCOL: Final = "fastapi_rooms.transports.shared_frames:SharedFramesProtocol"
 _DESCRIPTION: Final = "Live connections for FastAPI."
 
 _EXAMPLES_DESCRIPTION: Final = """\
-Serve the gallery of examples: echo, chat and dashboard, each on its own page.
+Serve the gallery of examples, each on its own page: echo, chat, dashboard, draw, notify and game.
 
 Nothing outside of this machine reaches it unless --host says so. Sign-ins of the chat end with the server, unless
 the environment variable ROOMS_SECRET holds a key (32 characters or more).

@@ -24,7 +24,8 @@ from fastapi_rooms.publisher import Publisher
 _URL: Final = "ROOMS_BROKER"
 
 _PUBLISH: Final = """\
-Send a text message to the members of a room, in every process of an app. Ends with 0 when the broker has taken it.
+Send a text message to the members of a room, in every process of an app. Ends with 0 when the broker has taken it,
+whether or not anybody is there. It is for who is: a room's history does not keep it.
 
   python -m fastapi_rooms publish lobby "We are back at noon." --broker redis://localhost:6379"""
 
@@ -42,8 +43,8 @@ lost connection is made anew, and what was missed is printed then.
   python -m fastapi_rooms tail lobby --url http://127.0.0.1:8000/live"""
 
 _BROKER: Final = f"""\
-URL: redis://, rediss://, unix://, valkey://, nats://, tls://, postgresql://. Other users of this machine can see a
-password in a command line: the environment variable {_URL} takes the URL too"""
+URL: redis://, rediss://, unix://, valkey://, redis+cluster://, nats://, tls://, postgresql://. Other users of this
+machine can see a password in a command line: the environment variable {_URL} takes the URL too"""
 
 
 _TOKEN: Final = "ROOMS_TOKEN"  # noqa: S105 - the name of a variable
@@ -152,7 +153,9 @@ def _add(
 def _add_broker(parser: argparse.ArgumentParser, group: "argparse._ActionsContainer", *, required: bool) -> None:
     given = os.environ.get(_URL)
     group.add_argument("--broker", metavar="URL", default=given, required=required and not given, help=_BROKER)
-    parser.add_argument("--prefix", default="rooms", help="of the app's broker (default: %(default)s)")
+    parser.add_argument(
+        "--prefix", default="rooms", help="must be that of the app's broker (default: %(default)s)"
+    )
 
 
 def _broker(url: str, prefix: str) -> Broker:

@@ -241,20 +241,23 @@ class MetadataTooLarge(RoomsError, ValueError):
 
 
 class MessageTooLarge(RoomsError, ValueError):
-    """A message larger than `QueueLimits.bytes` can never be queued. It was sent to nobody.
+    """A message is larger than `QueueLimits.bytes`, or than a broker takes. It was sent to nobody.
 
     Attributes:
         size: The message's size in bytes, encoded.
-        limit: `QueueLimits.bytes`.
+        limit: `QueueLimits.bytes`; or what the broker takes, less what goes with this message.
+        broker: Which; `None` where it is the queue that it does not fit into.
     """
 
-    def __init__(self, *, size: int, limit: int) -> None:
+    def __init__(self, *, size: int, limit: int, broker: str | None = None) -> None:
         self.size = size
         self.limit = limit
-        super().__init__(
-            f"a message of {size} bytes does not fit into a send queue of {limit} bytes: "
-            "split it, or raise QueueLimits(bytes=...)"
-        )
+        self.broker = broker
+        if broker is None:
+            text = f"does not fit into a send queue of {limit} bytes: split it, or raise QueueLimits(bytes=...)"
+        else:
+            text = f"is more than the {limit} bytes that {broker} takes: split it, or send where it can be had"
+        super().__init__(f"a message of {size} bytes {text}")
 
 
 class UnencodableMessage(RoomsError, TypeError):

@@ -194,7 +194,8 @@ class Publisher:
         sealed = seal(header, body_of(payload))
         most = self._broker.message_bytes
         if most is not None and len(sealed) > most - beside:
-            raise MessageTooLarge(size=payload.size, limit=most - beside - (len(sealed) - payload.size))
+            limit = most - beside - (len(sealed) - payload.size)
+            raise MessageTooLarge(size=payload.size, limit=limit, broker=str(self._broker))
         return sealed
 
     def _stamp(self) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from fastapi_rooms.brokers.nats_jetstream import JetStream, Refused
 from fastapi_rooms.brokers.nats_kept import Note, Stored, entries_of, noted
 from fastapi_rooms.brokers.streams import Append, Entry, Place
 from fastapi_rooms.errors import BrokerUnavailable, ConfigurationError, MessageTooLarge
+from fastapi_rooms.stores.nats_tickets import NatsTicketStore
 from fastapi_rooms.testing import eventually
 
 from .engines import STEADY, running
@@ -132,6 +133,19 @@ async def test_a_user_needs_no_more_rights_than_the_documentation_says() -> None
             await stream.append(b"b", version=1)
             assert data_of(await stream.read()) == [b"a", b"b"]
             assert [data for _, data in await stream.hear_places(2)] == [b"a", b"b"]
+
+
+async def test_a_store_of_tickets_needs_no_more_rights_than_the_documentation_says() -> None:
+    publish = ["$KV.shop-tickets.>"]
+    publish += [f"$JS.API.STREAM.{call}.KV_shop-tickets" for call in ("INFO", "CREATE", "MSG.GET")]
+    rights = json.dumps({"publish": publish, "subscribe": ["_INBOX.>"]})
+    user = f'{{ user: "u", password: "p", permissions: {rights} }}'
+    config = f"authorization {{ {UNHURRIED}, users: [{user}] }}"
+    with running(NatsEngine(config=config, jetstream=True)) as engine:
+        store = NatsTicketStore(f"nats://u:p@127.0.0.1:{engine.port}", prefix="shop", timeout=WITHIN)
+        await store.put("hash", b"value", 30)
+        assert await store.take("hash") == b"value"
+        await store.close()
 
 
 async def test_an_older_server_is_refused(one: Stream) -> None:

@@ -17,6 +17,7 @@ from fastapi_rooms import ConfigurationError
 from fastapi_rooms.brokers import Broker
 from fastapi_rooms.brokers.redis import RedisBroker
 from fastapi_rooms.brokers.url import broker_from_url
+from fastapi_rooms.stores.redis_tickets import RedisTicketStore
 from fastapi_rooms.testing import eventually
 from rfc.certificate import Certificate, make_certificate
 
@@ -212,6 +213,13 @@ def url_for(engine: RedisEngine, rights: str) -> str:
 async def test_a_user_who_has_the_channels_of_the_prefix_alone_is_enough(redis: RedisEngine) -> None:
     url = url_for(redis, f"resetchannels &rooms.* {SINGLE}")
     await cross(broker_from_url(url, timings=STEADY))
+
+
+async def test_a_store_of_tickets_needs_its_keys_and_two_commands(redis: RedisEngine) -> None:
+    store = RedisTicketStore(url_for(redis, "resetchannels ~rooms.ticket.* +set +getdel"))
+    await store.put("hash", b"value", 30)
+    assert await store.take("hash") == b"value"
+    await store.close()
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,14 @@ async def test_redis_forgets_a_ticket_by_itself_and_keeps_nothing_of_one_that_wa
     await client.aclose()
 
 
+@pytest.mark.parametrize("scheme", ["valkey", "Valkey"])
+async def test_a_url_of_valkey_is_one_of_redis(redis: Engine, scheme: str) -> None:
+    store = RedisTicketStore(f"{scheme}://127.0.0.1:{redis.port}/0", prefix="valkey")
+    await used(store)
+    assert str(store) == f"Redis at 127.0.0.1:{redis.port}/0"
+    await store.close()
+
+
 async def test_a_redis_without_memory_is_a_full_store(redis: Engine) -> None:
     store = RedisTicketStore(f"redis://127.0.0.1:{redis.port}", timeout=PATIENT)
     client = Redis(port=redis.port)

@@ -8,6 +8,7 @@ import pytest
 
 import fastapi_rooms
 from fastapi_rooms import CloseCode, DisconnectReason, Limits, QueueLimits, auth, errors, testing
+from fastapi_rooms.hub import Hub
 
 from .snippets import PAGES, ROOT
 
@@ -82,6 +83,14 @@ def test_every_public_name_is_in_the_reference() -> None:
     public = {*fastapi_rooms.__all__, *auth.__all__, *testing.__all__} - {"DEFAULT_SOURCES"}
     assert public - told == set()
     assert "DEFAULT_SOURCES" in pages
+
+
+@pytest.mark.parametrize("manager", [fastapi_rooms.ConnectionManager, fastapi_rooms.RoomManager, Hub])
+def test_every_method_of_a_manager_is_in_the_reference(manager: type) -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    ours = [one for one in manager.__mro__ if one.__module__.startswith("fastapi_rooms.")]
+    public = {one.__name__ for one in ours if any(not name.startswith("_") for name in vars(one))}
+    assert public - set(re.findall(r"^::: fastapi_rooms\.(?:\w+\.)*(\w+)$", pages, re.MULTILINE)) == set()
 
 
 def test_the_tree_of_errors_is_the_one_in_the_module() -> None:

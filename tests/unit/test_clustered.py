@@ -127,10 +127,14 @@ async def test_what_the_broker_cannot_take_reaches_nobody() -> None:
     broker.message_bytes = 200
     manager = Noting(broker=broker)
     async with people(manager, "ann@red") as sockets:
-        with pytest.raises(MessageTooLarge):
+        with pytest.raises(MessageTooLarge) as refused:
             await manager.broadcast("x" * 200, room="red")
-        await manager.broadcast("fits", room="red")
-        assert await sockets["ann@red"].receive_text() == "fits"
+        assert (refused.value.size, refused.value.broker) == (200, str(broker))
+        longest = "x" * refused.value.limit
+        await manager.broadcast(longest, room="red")
+        assert await sockets["ann@red"].receive_text() == longest
+        with pytest.raises(MessageTooLarge):
+            await manager.broadcast(longest + "x", room="red")
 
 
 async def test_the_rooms_policy_holds_for_messages_of_others() -> None:

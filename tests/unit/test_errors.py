@@ -87,6 +87,14 @@ def test_a_message_that_is_too_large_says_what_the_limit_is() -> None:
     assert isinstance(error, ValueError)
     assert (error.size, error.limit) == (11, 10)
     assert "11 bytes" in str(error)
+    assert "QueueLimits(bytes=...)" in str(error)
+
+
+def test_a_message_that_a_broker_does_not_take_names_the_broker_and_not_the_queue() -> None:
+    error = MessageTooLarge(size=11, limit=10, broker="NATS at 127.0.0.1:4222")
+    assert (error.size, error.limit, error.broker) == (11, 10, "NATS at 127.0.0.1:4222")
+    assert "the 10 bytes that NATS at 127.0.0.1:4222 takes" in str(error)
+    assert "QueueLimits" not in str(error)
 
 
 def test_an_unencodable_message_names_its_type() -> None:

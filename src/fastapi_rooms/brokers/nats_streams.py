@@ -97,7 +97,7 @@ class NatsStreams:
         most = self._client.max_payload - HEADERS
         for message in messages:
             if len(message.data) > most:
-                raise MessageTooLarge(size=len(message.data), limit=most)
+                raise MessageTooLarge(size=len(message.data), limit=most, broker="NATS")
         await self._stream.keep(max(one.messages for one in messages), max(one.seconds for one in messages))
         sent = [
             await (self._send(one) if one.version is None else self._send_if_newer(one, one.version))

@@ -368,7 +368,8 @@ class Cluster:
         data = seal(header, body)
         most = self._broker.message_bytes
         if most is not None and len(data) > most - beside:
-            raise MessageTooLarge(size=len(data), limit=most - beside)
+            limit = most - beside - (len(data) - len(body))
+            raise MessageTooLarge(size=len(body), limit=limit, broker=str(self._broker))
         return data
 
     def _channel_of(self, header: Header) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ _MOST_CONNECTIONS: Final = 8
 """Of one store; an operation that finds all of them busy waits, within its timeout."""
 
 
+_VALKEY: Final = re.compile(r"valkey(s?)(?=://)", re.IGNORECASE)
+
+
 class RedisTicketStore:
     """Keeps tickets in Redis 6.2 or newer, or Valkey, for all processes of an app.
 
@@ -35,10 +39,10 @@ class RedisTicketStore:
     Connects at the first use, and anew after an outage; holds at most 8 connections.
 
     Args:
-        server: A URL as redis-py takes it (`redis://`, `rediss://` for TLS, `unix://`), or a `redis.asyncio.Redis`
-            or `RedisCluster` of your own. That must not decode responses, and should not retry
-            (`retry=Retry(NoBackoff(), 0)`): a `GETDEL` that is sent again does not find what the first one took.
-            `close` leaves it open.
+        server: A URL as redis-py takes it (`redis://`, `rediss://` for TLS, `unix://`), the same with `valkey://`
+            or `valkeys://`, or a `redis.asyncio.Redis` or `RedisCluster` of your own. That must not decode
+            responses, and should not retry (`retry=Retry(NoBackoff(), 0)`): a `GETDEL` that is sent again does not
+            find what the first one took. `close` leaves it open.
         prefix: Tells apps at one Redis apart: 1 to 32 of `A-Za-z0-9_-`.
         timeout: Seconds for an operation, connecting included.
 
@@ -109,7 +113,9 @@ class RedisTicketStore:
 
 
 def _from_url(url: str, timeout: float) -> tuple[Redis, str]:
-    parts = parsed(url, schemes=("redis", "rediss", "unix"), store="RedisTicketStore")
+    if (named := _VALKEY.match(url)) is not None:
+        url = f"redis{named[1]}{url[named.end(1) :]}"
+    parts = parsed(url, schemes=("redis", "rediss", "unix", "valkey", "valkeys"), store="RedisTicketStore")
     try:
         pool = BlockingConnectionPool.from_url(
             url,
