@@ -12,6 +12,9 @@ from fastapi_rooms.errors import ConfigurationError
 _LONGEST: Final = 200
 """Characters of a quoted name; a longer one is cut, and told from others by its hash."""
 
+_SHORT: Final = 255
+"""Characters of a name whose quoting is remembered: no room is kept for what a client made long."""
+
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
@@ -51,10 +54,16 @@ class Channels:
         return f"{self.prefix}.process.{_quoted(process_id)}"
 
 
-@lru_cache(maxsize=4096)
 def _quoted(name: str) -> str:
+    return _remembered(name) if len(name) <= _SHORT else _quote(name)
+
+
+def _quote(name: str) -> str:
     encoded = name.encode(errors="surrogatepass")
     quoted = quote(encoded, safe="").replace(".", "%2E").replace("~", "%7E")
     if quoted and len(quoted) <= _LONGEST:
         return quoted
     return f"{quoted[:64]}~{hashlib.sha256(encoded).hexdigest()}"
+
+
+_remembered = lru_cache(maxsize=4096)(_quote)

@@ -150,7 +150,7 @@ class Clustered:
             room=room,
             user=user,
             text=isinstance(payload.data, str),
-            exclude=tuple(one.id for one in excluded),
+            exclude=tuple(one.id for one in excluded) if excluded else (),
             exclude_users=users,
             key=key,
         )
@@ -341,7 +341,7 @@ class Clustered:
             check_size(payload := payload_of(header, body), self._host.queue)
         except MessageTooLarge as error:
             raise ForeignMessage from error  # of an app with larger queues
-        excluded = map(self._host.registry.get, header.exclude)
+        excluded = map(self._host.registry.get, header.exclude) if header.exclude else ()
         await self._deliver_here(
             payload,
             room=header.room,

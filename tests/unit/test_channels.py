@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_rooms.channels import Channels
+from fastapi_rooms.channels import Channels, _remembered
 from fastapi_rooms.errors import ConfigurationError
 
 NAMES = st.text(st.characters(), max_size=300)  # lone surrogates too
@@ -28,6 +28,12 @@ def test_rooms_and_users_and_prefixes_are_apart(name: str) -> None:
     channels = [CHANNELS.room(name), CHANNELS.user(name), CHANNELS.process(name), CHANNELS.everyone]
     channels += [Channels("other").room(name), Channels("other").everyone]
     assert len(set(channels)) == len(channels)
+
+
+def test_no_name_that_a_client_made_long_is_remembered() -> None:
+    before = _remembered.cache_info().currsize
+    assert Channels("rooms").room("x" * 256) == Channels("rooms").room("x" * 256)
+    assert _remembered.cache_info().currsize == before
 
 
 def test_plain_names_can_be_read() -> None:

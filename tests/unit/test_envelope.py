@@ -1,11 +1,12 @@
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_rooms.envelope import ForeignMessage, Header, Kind, body_of, payload_of, seal, unseal
+from fastapi_rooms.envelope import ForeignMessage, Header, Kind, _remembered, body_of, payload_of, seal, unseal
 from fastapi_rooms.payload import Payload
 
 TEXT = st.text(st.characters(), max_size=20)
@@ -29,6 +30,42 @@ HEADERS = st.builds(
 @given(HEADERS, st.binary(max_size=200))
 def test_what_is_sealed_is_what_is_unsealed(header: Header, body: bytes) -> None:
     assert unseal(seal(header, body)) == (header, body)
+
+
+@given(HEADERS)
+def test_a_header_travels_as_one_line_of_json_that_leaves_out_what_is_usual(header: Header) -> None:
+    usual = Header(kind=header.kind, process=header.process, number=header.number)
+    told = {
+        field.name: getattr(header, field.name)
+        for field in fields(header)
+        if field.name in ("process", "number") or getattr(header, field.name) != getattr(usual, field.name)
+    }
+    line = seal(header).removeprefix(b"fastapi-rooms/1 ")
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == json.loads(json.dumps({"kind": header.kind.value, **told}))
+
+
+@given(st.text() | st.just("lobby"), st.integers(-1, 10**30))
+def test_the_usual_header_is_read_as_json_would_be(room: str, number: int) -> None:
+    header = Header(kind=Kind.MESSAGE, process="p-_1", number=number, room=room)
+    spaced = json.dumps({"kind": "message", "process": "p-_1", "number": number, "room": room}).encode()
+    assert (
+        unseal(seal(header, b"hello")) == unseal(b"fastapi-rooms/1 " + spaced + b"\nhello") == (header, b"hello")
+    )
+
+
+@pytest.mark.parametrize(
+    "field", [b'"number":01,"room":"a"', b'"number":1,"room":"\xff"', b'"number":1,"room":"\t"']
+)
+def test_a_usual_header_that_is_no_json_is_foreign(field: bytes) -> None:
+    with pytest.raises(ForeignMessage):
+        unseal(b'fastapi-rooms/1 {"kind":"message","process":"p",' + field + b"}\n")
+
+
+def test_no_name_that_a_client_made_long_is_remembered() -> None:
+    before = _remembered.cache_info().currsize
+    seal(Header(kind=Kind.MESSAGE, process="p", number=1, room="x" * 256))
+    assert _remembered.cache_info().currsize <= before + 2  # kind and process
 
 
 @given(st.binary(max_size=200))

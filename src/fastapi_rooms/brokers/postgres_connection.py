@@ -1,7 +1,7 @@
 """A connection of a `PostgresBroker`: what comes in is kept in order, what goes out takes one request."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 from uuid import UUID, uuid4
 
@@ -179,8 +179,14 @@ class PostgresConnection:
         self._arrivals.end(BrokerUnavailable("the connection to PostgreSQL is gone"))
 
 
-def _batches(messages: Sequence[_T], size_of: Callable[[_T], int]) -> Iterator[Sequence[_T]]:
+def _batches(messages: Sequence[_T], size_of: Callable[[_T], int]) -> Iterable[Sequence[_T]]:
     """Parts that PostgreSQL takes in one request."""
+    if len(messages) == 1:
+        return (messages,)
+    return _parts(messages, size_of)
+
+
+def _parts(messages: Sequence[_T], size_of: Callable[[_T], int]) -> Iterator[Sequence[_T]]:
     start = total = 0
     for index, message in enumerate(messages):
         size = size_of(message)

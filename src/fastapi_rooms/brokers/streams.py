@@ -40,7 +40,7 @@ def placed(place: Place, data: bytes) -> bytes:
 
 def split_place(data: bytes) -> tuple[Place | None, bytes]:
     """Place and message; `None` and all of it where it was not appended."""
-    found = _PLACE.match(data)
+    found = _PLACE.match(data) if data.startswith(b"@") else None
     if found is None:
         return None, data
     epoch, offset, previous = found.groups()

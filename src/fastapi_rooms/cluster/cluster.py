@@ -310,7 +310,10 @@ class Cluster:
         if channel != self._channel_of(header):
             raise ForeignMessage
         ours = header.process == self.process
-        if header.kind is Kind.ALIVE:
+        if header.kind in (Kind.MESSAGE, Kind.CLOSE_ROOM, Kind.DISCONNECT_USER):
+            if not ours or self._echoes.came(header.number):
+                await self._local.deliver(header, body, place)
+        elif header.kind is Kind.ALIVE:
             self._lives(header)
         elif header.kind is Kind.BYE:
             self.peers.left(header.process)
@@ -327,10 +330,6 @@ class Cluster:
             question = self._questions.get(header.question or 0)
             if question is not None:
                 question.answer(header.process, body)
-        else:
-            if ours and not self._echoes.came(header.number):
-                return
-            await self._local.deliver(header, body, place)
 
     async def _answer(self, question: Header) -> None:
         header = self.header(Kind.ANSWER, question=question.number, user=question.process)
@@ -373,6 +372,8 @@ class Cluster:
         return data
 
     def _channel_of(self, header: Header) -> str:
+        if header.kind is Kind.MESSAGE and header.room is not None:  # nearly all are
+            return self.channels.room(header.room)
         if header.kind is Kind.ANSWER or (header.kind in _TO_ONE and header.user is not None):
             return self.channels.process(header.user or "")
         if header.kind in (Kind.ALIVE, Kind.BYE, Kind.ASK, Kind.PRESENCE_ASK):
