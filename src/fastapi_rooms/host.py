@@ -257,7 +257,7 @@ class ManagerHost(Generic[UserT]):
         Raises:
             WrongEventLoop: There are connections, and they live elsewhere.
         """
-        if (self.registry or even_if_empty) and asyncio.get_running_loop() is not self.loop:
+        if (even_if_empty or self.registry) and asyncio.get_running_loop() is not self.loop:
             raise WrongEventLoop(
                 "the manager's connections live on another event loop: from a thread use "
                 "broadcast_from_thread(...); with Starlette's TestClient open all sockets inside "
