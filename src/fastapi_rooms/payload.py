@@ -114,8 +114,6 @@ class Payload:
 
 
 def _utf8_size(text: str) -> int:
-    if text.isascii():
-        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
